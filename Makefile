@@ -1,0 +1,34 @@
+# Every target builds .venv itself when it is missing or older than what it is built from.
+PYTHON ?= python3
+BIN := .venv/bin
+REPORT_DIR ?= report
+
+.PHONY: report test test-all bench lint clean
+
+report: .venv/stamp
+	$(BIN)/moeplace run --preset report --store $(REPORT_DIR)/results.sqlite
+	$(BIN)/moeplace report --store $(REPORT_DIR)/results.sqlite -o $(REPORT_DIR)
+
+test: .venv/stamp
+	$(BIN)/python -m pytest -n auto -m "not long"
+
+test-all: .venv/stamp
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+
+bench: .venv/stamp
+	$(BIN)/python -m pytest bench --benchmark-only
+
+lint: .venv/stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv report
+
+.venv/stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "moeplace needs Python 3.11 or newer; name one with: make PYTHON=python3.x" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""What a placement problem is, what a placement is, and how both are checked."""

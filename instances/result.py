@@ -1,0 +1,211 @@
+"""What a method claims, and what the library makes of the claim.
+
+Three facts stay apart: why the method stopped, whether there is a placement, what is proven.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from instances.errors import InputError
+from instances.evaluation import evaluate
+from instances.placement import Placement
+from instances.problem import Instance
+
+CLAIM_TOLERANCE = 1e-6
+"""Relative disagreement between a solver's objective or bound and the evaluator that is excused:
+the feasibility tolerance of floating-point MILP solvers."""
+
+
+class Status(StrEnum):
+    """What is known after a run."""
+
+    OPTIMAL = "optimal"
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+    NO_SOLUTION = "no_solution"
+    ERROR = "error"
+
+
+class StopReason(StrEnum):
+    """Why a method stopped."""
+
+    COMPLETED = "completed"
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    UNSUPPORTED = "unsupported"
+    CRASHED = "crashed"
+    SOLVER_ERROR = "solver_error"
+    WRONG_CLAIM = "wrong_claim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a method says about itself; nothing in it is trusted before :func:`judge`.
+
+    Parameters
+    ----------
+    stop_reason
+        Why it stopped.
+    placement
+        The best placement found, if any.
+    proven_optimal
+        The method claims that no placement saves more.
+    bound_saving_ms
+        Proven upper bound on the saving of any placement, ms per token; infinite when unknown.
+    claimed_saving_ms
+        The method's own value of its placement, ms per token; NaN when it has none.
+    reason
+        A sentence for people; empty when there is nothing to say.
+    """
+
+    stop_reason: StopReason
+    placement: Placement | None
+    proven_optimal: bool
+    bound_saving_ms: float = math.inf
+    claimed_saving_ms: float = math.nan
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A judged run: values come from the evaluator, whoever claimed what.
+
+    Parameters
+    ----------
+    status, stop_reason, reason
+        What is known, why the method stopped, and a sentence for people.
+    placement
+        The placement, when there is one.
+    saving_ms, latency_ms
+        Its saving and its latency, ms per token; NaN without a placement.
+    bound_saving_ms
+        Proven upper bound on any saving, ms per token; infinite when unknown.
+    seconds
+        Wall-clock time of the method itself.
+    claimed_saving_ms
+        The method's own objective, kept beside ours.
+
+    Raises
+    ------
+    ValueError
+        When the fields contradict each other.
+    """
+
+    status: Status
+    stop_reason: StopReason
+    reason: str
+    placement: Placement | None
+    saving_ms: float
+    latency_ms: float
+    bound_saving_ms: float
+    seconds: float
+    claimed_saving_ms: float = math.nan
+
+    def __post_init__(self) -> None:
+        has_placement = self.status in (Status.OPTIMAL, Status.FEASIBLE)
+        if has_placement != (self.placement is not None):
+            raise ValueError(f"status {self.status} with placement {self.placement}")
+        if has_placement == math.isnan(self.saving_ms):
+            raise ValueError(f"status {self.status} with saving_ms {self.saving_ms}")
+        if self.status is Status.OPTIMAL and not math.isfinite(self.bound_saving_ms):
+            raise ValueError("status optimal without a bound")
+        if has_placement and self.bound_saving_ms < self.saving_ms:
+            raise ValueError(f"bound {self.bound_saving_ms} below saving {self.saving_ms}")
+
+    @property
+    def gap(self) -> float:
+        """Share of the bound that is not reached: the saving is at least (1 - gap) of the best.
+
+        0 at a proven optimum; infinite when there is no bound or no placement.
+        """
+        return relative_gap(self.saving_ms, self.bound_saving_ms)
+
+
+def relative_gap(saving_ms: float, bound_saving_ms: float) -> float:
+    """Return (bound - saving) / bound; infinite when either is unknown, 0 when both are 0."""
+    if math.isnan(saving_ms) or not math.isfinite(bound_saving_ms):
+        return math.inf
+    if bound_saving_ms <= saving_ms:
+        return 0.0
+    return (bound_saving_ms - saving_ms) / bound_saving_ms
+
+
+def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
+    """Re-evaluate a placement and hold every claim against it.
+
+    A placement that is not feasible, an objective that the evaluator does not confirm, and a bound
+    below a feasible saving each make the result an error that says so.
+    """
+    if outcome.placement is None:
+        return _without_placement(outcome, seconds)
+    try:
+        evaluation = evaluate(instance, outcome.placement)
+    except InputError as error:
+        return _wrong(outcome, seconds, f"placement of the wrong shape: {error}")
+    if not evaluation.feasible:
+        server = int((evaluation.used_bytes > instance.capacity_bytes).argmax())
+        return _wrong(
+            outcome,
+            seconds,
+            f"server {instance.server_names[server]!r} stores {evaluation.used_bytes[server]} bytes,"
+            f" more than its capacity of {instance.capacity_bytes[server]}",
+        )
+    saving = evaluation.saving_ms
+    slack = CLAIM_TOLERANCE * max(saving, evaluation.empty_latency_ms * CLAIM_TOLERANCE)
+    if abs(outcome.claimed_saving_ms - saving) > slack:  # False when there is no claim (NaN)
+        return _wrong(
+            outcome, seconds, f"claims a saving of {outcome.claimed_saving_ms} ms; it is {saving}"
+        )
+    bound = outcome.bound_saving_ms
+    if math.isnan(bound) or bound < saving - slack:
+        return _wrong(
+            outcome, seconds, f"claims the bound {bound} ms; its placement saves {saving}"
+        )
+    if outcome.proven_optimal and bound > saving + slack:
+        return _wrong(
+            outcome, seconds, f"claims optimality with bound {bound} ms and saving {saving} ms"
+        )
+    return Result(
+        status=Status.OPTIMAL if outcome.proven_optimal else Status.FEASIBLE,
+        stop_reason=outcome.stop_reason,
+        reason=outcome.reason,
+        placement=outcome.placement,
+        saving_ms=saving,
+        latency_ms=evaluation.latency_ms,
+        bound_saving_ms=saving if outcome.proven_optimal else max(bound, saving),
+        seconds=seconds,
+        claimed_saving_ms=outcome.claimed_saving_ms,
+    )
+
+
+def _without_placement(outcome: Outcome, seconds: float) -> Result:
+    failed = outcome.stop_reason in (
+        StopReason.CRASHED,
+        StopReason.MEMORY_LIMIT,
+        StopReason.SOLVER_ERROR,
+    )
+    return Result(
+        status=Status.ERROR if failed else Status.NO_SOLUTION,
+        stop_reason=outcome.stop_reason,
+        reason=outcome.reason,
+        placement=None,
+        saving_ms=math.nan,
+        latency_ms=math.nan,
+        bound_saving_ms=outcome.bound_saving_ms,
+        seconds=seconds,
+    )
+
+
+def _wrong(outcome: Outcome, seconds: float, reason: str) -> Result:
+    return Result(
+        status=Status.ERROR,
+        stop_reason=StopReason.WRONG_CLAIM,
+        reason=reason,
+        placement=None,
+        saving_ms=math.nan,
+        latency_ms=math.nan,
+        bound_saving_ms=math.inf,
+        seconds=seconds,
+        claimed_saving_ms=outcome.claimed_saving_ms,
+    )

@@ -1,0 +1,1 @@
+"""What the mathematics gives for free: clauses, layer tables, max-plus convolution."""
