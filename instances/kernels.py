@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def add(sums: NDArray[np.float64], carry: NDArray[np.float64], i: int, value: float) -> None:
     """Add to a running sum with Neumaier's compensation."""
     old = sums[i]
@@ -23,7 +23,7 @@ def add(sums: NDArray[np.float64], carry: NDArray[np.float64], i: int, value: fl
     sums[i] = new
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def split_latency(
     rows: NDArray[np.int64],
     row_user: NDArray[np.int32],
@@ -63,7 +63,7 @@ def split_latency(
         widest = max(widest, user_num_experts[u])
     time = np.empty(widest)
     empty_time = np.empty(widest)
-    current = -1
+    current = np.int64(-1)
     for position in range(rows.shape[0]):
         d = rows[position]
         u = np.int64(row_user[d])

@@ -218,7 +218,8 @@ class Instance:
     def user_local_experts(self, user: int) -> NDArray[np.int64]:
         """Flat experts that a user's device holds itself, ascending."""
         local = self.local_experts[self.local_offsets[user] : self.local_offsets[user + 1]]
-        return local + self.model_expert_offset[self.user_model[user]]
+        first = int(self.model_expert_offset[self.user_model[user]])
+        return local + first
 
     def checksum(self) -> str:
         """SHA-256 of the whole content, the same on every machine."""
@@ -293,7 +294,8 @@ class Instance:
         if self.latency_ms.shape != (num_users, num_servers):
             raise InputError(
                 "users.latency_ms",
-                f"shape {self.latency_ms.shape} is not (users, servers) = {(num_users, num_servers)}",
+                f"shape {self.latency_ms.shape} is not (users, servers) = "
+                f"{(num_users, num_servers)}",
             )
         for (u, n), value in _first_bad(self.latency_ms):
             raise InputError(f"users[{u}].latency_ms[{n}]", f"{value} is not a finite number >= 0")

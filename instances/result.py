@@ -148,8 +148,8 @@ def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
         return _wrong(
             outcome,
             seconds,
-            f"server {instance.server_names[server]!r} stores {evaluation.used_bytes[server]} bytes,"
-            f" more than its capacity of {instance.capacity_bytes[server]}",
+            f"server {instance.server_names[server]!r} holds {evaluation.used_bytes[server]} bytes "
+            f"where its capacity is {instance.capacity_bytes[server]}",
         )
     saving = evaluation.saving_ms
     slack = CLAIM_TOLERANCE * max(saving, evaluation.empty_latency_ms * CLAIM_TOLERANCE)

@@ -5,7 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def gather_rows(
     row_user: NDArray[np.int32],
     row_layer: NDArray[np.int32],
@@ -19,14 +19,14 @@ def gather_rows(
     local_experts: NDArray[np.int64],
     num_experts: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-    """Number layers and experts globally, drop local experts, sort the experts of each row."""
+    """Give layers and experts global numbers, drop local experts, sort the experts of each row."""
     num_rows = row_user.shape[0]
     layer = np.empty(num_rows, np.int64)
     has_local = np.zeros(num_rows, np.bool_)
     offsets = np.zeros(num_rows + 1, np.int64)
     experts = np.empty(row_experts.shape[0], np.int64)
     owner = np.full(num_experts, -1, np.int64)  # last user for whom the expert was marked as local
-    current = -1
+    current = np.int64(-1)
     end = 0
     for d in range(num_rows):
         u = np.int64(row_user[d])
@@ -53,11 +53,11 @@ def gather_rows(
     return layer, has_local, offsets, experts[:end].copy()
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def intern_itemsets(
     row_layer: NDArray[np.int64], row_offsets: NDArray[np.int64], row_experts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number distinct itemsets in order of appearance; empty ones get -1.
+    """Assign numbers to distinct itemsets in order of appearance; empty ones get -1.
 
     Returns the number of each row's itemset, and the first row of each itemset. Flat experts are
     unique across layers, so experts alone identify the itemset. Open addressing, exact comparison.
@@ -101,7 +101,7 @@ def intern_itemsets(
     return itemset, first_row[:count].copy()
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def merge_weights(
     row_itemset: NDArray[np.int64],
     row_has_local: NDArray[np.bool_],
@@ -171,7 +171,7 @@ def merge_weights(
     return weight, server_set, itemset
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True)
 def satisfied(
     server_set: NDArray[np.int64],
     itemset: NDArray[np.int64],
