@@ -83,9 +83,9 @@ def split_latency(
         wait = 0.0
         empty_wait = 0.0
         for h in range(row_offsets[d], row_offsets[d + 1]):
-            x = base + row_experts[h]
-            wait = max(wait, time[x])
-            empty_wait = max(empty_wait, empty_time[x])
+            expert = base + row_experts[h]
+            wait = max(wait, time[expert])
+            empty_wait = max(empty_wait, empty_time[expert])
         g = user_first_layer[u] + row_layer[d]
         latency_part = row_rate[d] * wait
         saved_part = row_rate[d] * (empty_wait - wait)
