@@ -59,8 +59,8 @@ def split_latency(
     layer_latency_carry = np.zeros(num_layers)
     layer_saving_carry = np.zeros(num_layers)
     widest = 0
-    for u in range(num_users):
-        widest = max(widest, user_num_experts[u])
+    for v in range(num_users):
+        widest = max(widest, user_num_experts[v])
     time = np.empty(widest)
     empty_time = np.empty(widest)
     current = np.int64(-1)
