@@ -1,0 +1,93 @@
+"""Tables of the store, and the columns of its results.
+
+- ``instances``: one row for each problem, found by the checksum of its content;
+- ``environments``: one row for each machine with its libraries;
+- ``attempts``: one row for each finished attempt, whether it ended well or not. Unique in
+  (checksum, algorithm, parameters, seed, time limit, start), so that nothing is counted twice;
+- ``placements``: the placement of an attempt, as a placement file compressed with zlib.
+
+Unknown numbers are NULL in the file and NaN in tables.
+"""
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x6D6F6570
+"""The letters "moep": what ``file`` and :meth:`Store.open` know a store by."""
+
+SCHEMA = """
+CREATE TABLE instances (
+    checksum TEXT PRIMARY KEY,        -- SHA-256 of the content
+    name TEXT NOT NULL,
+    family TEXT NOT NULL,             -- '' when it came from a file
+    size TEXT NOT NULL,               -- '' when it came from a file
+    seed INTEGER,                     -- NULL when it came from a file
+    options TEXT NOT NULL,            -- JSON: options of the family; {"file": NAME} for a file
+    model_shapes TEXT NOT NULL,       -- JSON: [{name, layers, experts, top_k, expert_bytes}]
+    server_shapes TEXT NOT NULL,      -- JSON: [{name, capacity_bytes}]
+    models INTEGER NOT NULL,
+    servers INTEGER NOT NULL,
+    users INTEGER NOT NULL,
+    layers INTEGER NOT NULL,          -- over all models
+    experts INTEGER NOT NULL,         -- over all layers of all models
+    top_k INTEGER NOT NULL,           -- largest of the models
+    rows INTEGER NOT NULL,            -- demand rows
+    clauses INTEGER NOT NULL,         -- after merging
+    empty_latency_ms REAL NOT NULL,   -- ms per token when nothing is stored
+    code_version TEXT NOT NULL
+);
+CREATE TABLE environments (
+    id INTEGER PRIMARY KEY,
+    content TEXT NOT NULL UNIQUE      -- JSON: python, platform, cpu, cores, memory_bytes, versions
+);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    checksum TEXT NOT NULL REFERENCES instances (checksum),
+    algorithm TEXT NOT NULL,
+    exact INTEGER NOT NULL,           -- 1: proves optimality when it completes
+    parameters TEXT NOT NULL,         -- JSON, keys sorted
+    seed INTEGER,                     -- NULL for a method that is not randomised
+    time_limit REAL,                  -- s; NULL for none
+    memory_limit_bytes INTEGER,       -- NULL for none
+    start TEXT NOT NULL,              -- 'auto' or 'none'; '' for a method that takes no start
+    start_seconds REAL,               -- time of finding the start, not part of seconds
+    status TEXT NOT NULL,
+    stop_reason TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    saving_ms REAL,                   -- NULL without a placement
+    latency_ms REAL,                  -- NULL without a placement
+    bound_saving_ms REAL,             -- NULL when unknown
+    claimed_saving_ms REAL,           -- NULL when the method claims nothing
+    seconds REAL NOT NULL,            -- wall clock of the method itself
+    guarantee TEXT NOT NULL,          -- formula; '' when nothing is claimed
+    guarantee_ratio REAL,             -- on this instance; NULL when nothing is claimed
+    started_at TEXT NOT NULL,         -- UTC, ISO 8601
+    code_version TEXT NOT NULL,
+    environment INTEGER NOT NULL REFERENCES environments (id)
+);
+CREATE UNIQUE INDEX attempts_key ON attempts (
+    checksum, algorithm, parameters, ifnull(seed, -1), ifnull(time_limit, -1), start
+);
+CREATE TABLE placements (
+    attempt_id INTEGER PRIMARY KEY REFERENCES attempts (id) ON DELETE CASCADE,
+    content BLOB NOT NULL             -- zlib of a placement file
+);
+"""
+
+RESULTS = """
+SELECT attempts.id AS attempt_id, name AS instance, checksum, family, size,
+    instances.seed AS instance_seed, options, models, servers, users, layers, experts, top_k, rows,
+    clauses, algorithm, exact, parameters, attempts.seed AS seed, time_limit, start, start_seconds,
+    status, stop_reason, reason, saving_ms, latency_ms, empty_latency_ms, bound_saving_ms,
+    claimed_saving_ms, seconds, guarantee_ratio, guarantee, started_at,
+    attempts.code_version AS code_version, environment
+FROM attempts JOIN instances USING (checksum) ORDER BY attempts.id
+"""
+
+TEXT = {
+    *("instance", "checksum", "family", "size", "options", "algorithm", "parameters", "start"),
+    *("status", "stop_reason", "reason", "guarantee", "started_at", "code_version"),
+}
+MAYBE_WHOLE = {"instance_seed", "seed"}
+WHOLE = {
+    *("attempt_id", "models", "servers", "users", "layers", "experts", "top_k", "rows", "clauses"),
+    "environment",
+}

@@ -1,0 +1,327 @@
+"""The store: every finished attempt of a benchmark, in one SQLite file.
+
+The tables are in :mod:`bench.schema`. An attempt and its placement are written in one transaction,
+in write-ahead mode: a kill at any moment leaves either both or neither.
+"""
+
+import json
+import math
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from bench.environment import Environment
+from bench.records import AttemptKey, AttemptRecord, InstanceRecord
+from bench.schema import (
+    APPLICATION_ID,
+    MAYBE_WHOLE,
+    RESULTS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    TEXT,
+    WHOLE,
+)
+from instances.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Store:
+    """An open store. Use :meth:`open` or :meth:`open_for_writing`, and close it (``with``)."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open an existing store for reading, also while a run writes to it.
+
+        Raises
+        ------
+        InputError
+            When there is no such file, or it is not a store, or it was written by a newer version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError("", "no such store", source=str(path))
+        with _plainly(path):
+            store = cls(path, _connect_read_only(path))
+        try:
+            if not store._check_version():
+                raise InputError("", "the file is empty, not a store of results", source=str(path))
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def open_for_writing(cls, path: str | Path) -> Self:
+        """Open a store, or make a new one.
+
+        Raises
+        ------
+        InputError
+            When the file cannot be written, is not a store, or was written by a newer version.
+        """
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise InputError("", f"the directory {path.parent} does not exist", source=str(path))
+        with _plainly(path):
+            connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+        store = cls(path, connection)
+        try:
+            exists = store._check_version()
+            with _plainly(path):
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+            if not exists:
+                with store._transaction():
+                    for statement in SCHEMA.split(";\n"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            with store._transaction():  # an unwritable store is refused before hours of work
+                connection.execute("DELETE FROM attempts WHERE id IS NULL")
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def add_environment(self, environment: Environment) -> int:
+        """Note the machine that is about to run, and return its number."""
+        content = json.dumps(asdict(environment), sort_keys=True)
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO environments (content) VALUES (?) ON CONFLICT DO NOTHING", (content,)
+            )
+            query = "SELECT id FROM environments WHERE content = ?"
+            return int(self._connection.execute(query, (content,)).fetchone()[0])
+
+    def add_instance(self, record: InstanceRecord) -> None:
+        """Note an instance; one that is known already (same checksum) is brought up to date."""
+        row = asdict(record)
+        for name in ("options", "model_shapes", "server_shapes"):
+            row[name] = json.dumps(row[name], sort_keys=True)
+        names = ", ".join(row)
+        slots = ", ".join(f":{name}" for name in row)
+        updates = ", ".join(f"{name} = excluded.{name}" for name in row)
+        with self._transaction():
+            self._connection.execute(
+                f"INSERT INTO instances ({names}) VALUES ({slots}) "
+                f"ON CONFLICT (checksum) DO UPDATE SET {updates}",
+                row,
+            )
+
+    def record(self, attempt: AttemptRecord) -> int:
+        """Write a finished attempt with its placement, and return its number.
+
+        An earlier attempt with the same key is replaced.
+        """
+        row = {item.name: getattr(attempt, item.name) for item in fields(attempt)}
+        row.update(asdict(row.pop("key")))
+        placement = row.pop("placement")
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                row[name] = None
+        row["exact"] = int(attempt.exact)
+        names = ", ".join(row)
+        slots = ", ".join(f":{name}" for name in row)
+        with self._transaction():
+            self._delete(attempt.key)
+            cursor = self._connection.execute(
+                f"INSERT INTO attempts ({names}) VALUES ({slots})", row
+            )
+            attempt_id = int(cursor.lastrowid or 0)
+            if placement is not None:
+                text = json.dumps(placement, separators=(",", ":"))
+                self._connection.execute(
+                    "INSERT INTO placements (attempt_id, content) VALUES (?, ?)",
+                    (attempt_id, zlib.compress(text.encode())),
+                )
+        return attempt_id
+
+    def _delete(self, key: AttemptKey) -> None:
+        self._connection.execute(
+            "DELETE FROM attempts WHERE checksum = :checksum AND algorithm = :algorithm "
+            "AND parameters = :parameters AND seed IS :seed AND time_limit IS :time_limit "
+            "AND start = :start",
+            asdict(key),
+        )
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def finished(self) -> dict[AttemptKey, tuple[str, str]]:
+        """Status and code version of every attempt that the store holds."""
+        query = (
+            "SELECT checksum, algorithm, parameters, seed, time_limit, start, status, code_version "
+            "FROM attempts"
+        )
+        names = ("checksum", "algorithm", "parameters", "seed", "time_limit", "start")
+        with _plainly(self.path):
+            return {
+                AttemptKey(**dict(zip(names, row, strict=False))): (row[-2], row[-1])
+                for row in self._connection.execute(query)
+            }
+
+    def generated_checksum(
+        self, family: str, size: str, seed: int, options: Mapping[str, Any], code_version: str
+    ) -> str | None:
+        """Checksum of an instance that the same code has generated before, or None."""
+        query = (
+            "SELECT checksum FROM instances WHERE family = ? AND size = ? AND seed = ? "
+            "AND options = ? AND code_version = ?"
+        )
+        key = (family, size, seed, json.dumps(dict(options), sort_keys=True), code_version)
+        with _plainly(self.path):
+            row = self._connection.execute(query, key).fetchone()
+        return None if row is None else str(row[0])
+
+    def results(self) -> "pd.DataFrame":
+        """Return one row for each attempt, in the order in which they finished.
+
+        Columns: attempt_id, instance, checksum, family, size, instance_seed, options (JSON),
+        models, servers, users, layers, experts, top_k, rows, clauses, algorithm, exact,
+        parameters (JSON), seed, time_limit, start, start_seconds, status, stop_reason, reason,
+        saving_ms, latency_ms, empty_latency_ms, bound_saving_ms, claimed_saving_ms, seconds,
+        guarantee_ratio, guarantee, started_at, code_version, environment. Text is never missing
+        (empty instead); numbers are NaN, and the two seeds <NA>, where there is none.
+        """
+        import pandas as pd
+
+        with _plainly(self.path):
+            cursor = self._connection.execute(RESULTS)
+            names = [column[0] for column in cursor.description]
+            frame = pd.DataFrame(cursor.fetchall(), columns=names)
+        kinds: dict[str, str] = dict.fromkeys(names, "float64")
+        kinds.update(dict.fromkeys(TEXT, "object"), exact="bool")
+        kinds.update(dict.fromkeys(WHOLE, "int64"), **dict.fromkeys(MAYBE_WHOLE, "Int64"))
+        return frame.astype(kinds)
+
+    def placement(self, attempt_id: int) -> dict[str, Any] | None:
+        """Return the placement of an attempt as the object of a placement file, or None."""
+        query = "SELECT content FROM placements WHERE attempt_id = ?"
+        with _plainly(self.path):
+            row = self._connection.execute(query, (int(attempt_id),)).fetchone()
+        if row is None:
+            return None
+        content: dict[str, Any] = json.loads(zlib.decompress(row[0]))
+        return content
+
+    def instance_record(self, checksum: str) -> InstanceRecord:
+        """Return the facts about an instance, its models and servers among them.
+
+        Raises
+        ------
+        InputError
+            When the store does not hold it.
+        """
+        with _plainly(self.path):
+            cursor = self._connection.execute(
+                "SELECT * FROM instances WHERE checksum = ?", (checksum,)
+            )
+            row = cursor.fetchone()
+        if row is None:
+            raise InputError("checksum", f"no instance {checksum!r}", source=str(self.path))
+        facts = dict(zip((column[0] for column in cursor.description), row, strict=True))
+        for name in ("options", "model_shapes", "server_shapes"):
+            facts[name] = json.loads(facts[name])
+        facts["model_shapes"] = tuple(facts["model_shapes"])
+        facts["server_shapes"] = tuple(facts["server_shapes"])
+        return InstanceRecord(**facts)
+
+    def environments(self) -> dict[int, Environment]:
+        """Return the machines that took part, by the number in column ``environment``."""
+        with _plainly(self.path):
+            rows = self._connection.execute("SELECT id, content FROM environments ORDER BY id")
+            return {number: Environment(**json.loads(content)) for number, content in rows}
+
+    def export_csv(self, path: str | Path) -> None:
+        """Write :meth:`results` as CSV, UTF-8, empty where a number is unknown."""
+        from instances.files import write_atomically
+
+        text = self.results().to_csv(index=False, lineterminator="\n")
+        write_atomically(Path(path), text.encode())
+
+    # -- the file ---------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _plainly(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _check_version(self) -> bool:
+        """Tell whether there are tables; raise when they are not ours or not of this version."""
+        with _plainly(self.path):
+            (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application == 0 and version == 0 and tables == 0:
+            return False
+        if application != APPLICATION_ID:
+            raise InputError("", "an SQLite file, but not a moeplace store", source=str(self.path))
+        if version > SCHEMA_VERSION:
+            raise InputError(
+                "",
+                f"written by a newer moeplace (store version {version}; this one reads up to "
+                f"{SCHEMA_VERSION})",
+                source=str(self.path),
+            )
+        return True
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    address = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None, timeout=60)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        # Write-ahead mode needs a file beside the store even for reading. In a read-only directory
+        # there is none; nobody can be writing there either, so the store may be read as it is.
+        connection = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
+    return connection
+
+
+@contextmanager
+def _plainly(path: Path) -> Iterator[None]:
+    """Turn an error of SQLite into one line that names the file."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.DatabaseError as error:
+        problem = str(error)
+        if "not a database" in problem:
+            problem = "not a moeplace store"
+        raise InputError("", problem, source=str(path)) from error
