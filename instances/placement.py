@@ -44,9 +44,17 @@ class Placement:
 
     @classmethod
     def of(cls, instance: Instance, pairs: Iterable[tuple[int, int]]) -> "Placement":
-        """Make a placement from (server index, flat expert) pairs."""
+        """Make a placement from (server index, flat expert) pairs.
+
+        Raises
+        ------
+        IndexError
+            When there is no such server or expert.
+        """
         stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
         for server, expert in pairs:
+            if server < 0 or expert < 0:  # NumPy would count from the end
+                raise IndexError(f"negative index in the pair {(server, expert)}")
             stored[server, expert] = True
         return cls(stored)
 

@@ -7,6 +7,7 @@ models ("global layer", "flat expert"): expert ``e`` of layer ``l`` of model ``m
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,7 @@ class Model:
     def __post_init__(self) -> None:
         sizes = frozen_array(self.expert_bytes, np.int64, "expert_bytes", ndim=2)
         object.__setattr__(self, "expert_bytes", sizes)
+        object.__setattr__(self, "top_k", operator.index(self.top_k))
         if sizes.size == 0:
             raise InputError("expert_bytes", f"shape {sizes.shape} holds no expert")
         bad = np.argwhere(sizes <= 0)
@@ -157,6 +159,8 @@ class Instance:
         for name, (dtype, ndim) in _ARRAYS.items():
             array = frozen_array(getattr(self, name), dtype, _FILE_FIELD.get(name, name), ndim)
             object.__setattr__(self, name, array)
+        for name in ("models", "server_names", "user_names"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_names()
         self._derive_offsets()
         self._check_servers()
@@ -228,6 +232,7 @@ class Instance:
             "models": [[m.name, m.layers, m.experts, m.top_k] for m in self.models],
             "servers": self.server_names,
             "users": self.user_names,
+            "rows": self.num_rows,
         }
         digest = hashlib.sha256(json.dumps(header, ensure_ascii=True).encode())
         digest.update(np.ascontiguousarray(self.expert_bytes, dtype="<i8").tobytes())
@@ -354,6 +359,7 @@ class Instance:
                 f"{lengths[d]} experts where the model allows 1..{row_top_k[d]} (its top_k)",
             )
         self._check_row_experts(lengths, row_experts)
+        self._check_magnitude()
 
     def _check_row_experts(
         self, lengths: NDArray[np.int64], row_experts: NDArray[np.int64]
@@ -374,6 +380,16 @@ class Instance:
                 d = rows[r]
                 row = self.demand_experts[self.demand_offsets[d] : self.demand_offsets[d + 1]]
                 raise InputError(f"demands.experts[{d}]", f"{row.tolist()} repeats an expert")
+
+    def _check_magnitude(self) -> None:
+        latencies = (self.latency_ms, self.cloud_latency_ms, self.local_latency_ms)
+        slowest = max(float(np.max(array, initial=0.0)) for array in latencies)
+        with np.errstate(over="ignore"):  # an infinite sum is what is looked for
+            largest = float(self.demand_rate.sum()) * slowest
+        if not np.isfinite(largest):
+            raise InputError(
+                "demands.rate", f"rates times latencies of up to {slowest} ms add up to infinity"
+            )
 
 
 _ARRAYS: dict[str, tuple[type[np.generic], int]] = {

@@ -193,10 +193,14 @@ def run(
 ) -> Outcome:
     """Run a method and bring its answer into one form.
 
+    ``start`` is an offer: methods that cannot start from a placement do without it.
+
     Raises
     ------
     InputError
         When a parameter is unknown.
+    TypeError
+        When the method returns neither a placement nor an outcome.
     """
     algorithm.check_parameters(parameters)
     reason = algorithm.supports(instance)
@@ -212,4 +216,6 @@ def run(
     answer = algorithm.solve(instance, rng=rng, time_limit=time_limit, **parameters)
     if isinstance(answer, Placement):
         return Outcome(stop_reason=StopReason.COMPLETED, placement=answer, proven_optimal=False)
+    if not isinstance(answer, Outcome):
+        raise TypeError(f"{algorithm.name} returned {type(answer).__name__}, not a placement")
     return answer

@@ -110,6 +110,10 @@ class Result:
             raise ValueError(f"status {self.status} with saving_ms {self.saving_ms}")
         if self.status is Status.OPTIMAL and not math.isfinite(self.bound_saving_ms):
             raise ValueError("status optimal without a bound")
+        if self.status is Status.OPTIMAL and self.stop_reason is not StopReason.COMPLETED:
+            raise ValueError(f"status optimal, but stopped by {self.stop_reason}")
+        if math.isnan(self.bound_saving_ms):
+            raise ValueError("bound NaN; an unknown bound is infinite")
         if has_placement and self.bound_saving_ms < self.saving_ms:
             raise ValueError(f"bound {self.bound_saving_ms} below saving {self.saving_ms}")
 
@@ -137,8 +141,12 @@ def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
     A placement that is not feasible, an objective that the evaluator does not confirm, and a bound
     below a feasible saving each make the result an error that says so.
     """
+    if outcome.proven_optimal and outcome.stop_reason is not StopReason.COMPLETED:
+        return _wrong(
+            outcome, seconds, f"claims optimality, but was stopped by {outcome.stop_reason}"
+        )
     if outcome.placement is None:
-        return _without_placement(outcome, seconds)
+        return _without_placement(instance, outcome, seconds)
     try:
         evaluation = evaluate(instance, outcome.placement)
     except InputError as error:
@@ -152,7 +160,7 @@ def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
             f"where its capacity is {instance.capacity_bytes[server]}",
         )
     saving = evaluation.saving_ms
-    slack = CLAIM_TOLERANCE * max(saving, evaluation.empty_latency_ms * CLAIM_TOLERANCE)
+    slack = _slack(saving, evaluation.empty_latency_ms)
     if abs(outcome.claimed_saving_ms - saving) > slack:  # False when there is no claim (NaN)
         return _wrong(
             outcome, seconds, f"claims a saving of {outcome.claimed_saving_ms} ms; it is {saving}"
@@ -179,7 +187,21 @@ def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
     )
 
 
-def _without_placement(outcome: Outcome, seconds: float) -> Result:
+def _slack(saving_ms: float, empty_latency_ms: float) -> float:
+    """Return the excused disagreement, ms; where nothing is saved, a speck of the latency."""
+    return CLAIM_TOLERANCE * max(saving_ms, empty_latency_ms * CLAIM_TOLERANCE)
+
+
+def _without_placement(instance: Instance, outcome: Outcome, seconds: float) -> Result:
+    if outcome.proven_optimal:
+        return _wrong(outcome, seconds, "claims optimality without a placement")
+    empty_latency = evaluate(instance, Placement.empty(instance)).latency_ms
+    if not outcome.bound_saving_ms >= -_slack(0.0, empty_latency):
+        return _wrong(
+            outcome,
+            seconds,
+            f"claims the bound {outcome.bound_saving_ms} ms; the empty placement saves 0",
+        )
     failed = outcome.stop_reason in (
         StopReason.CRASHED,
         StopReason.MEMORY_LIMIT,
@@ -192,7 +214,7 @@ def _without_placement(outcome: Outcome, seconds: float) -> Result:
         placement=None,
         saving_ms=math.nan,
         latency_ms=math.nan,
-        bound_saving_ms=outcome.bound_saving_ms,
+        bound_saving_ms=max(outcome.bound_saving_ms, 0.0),
         seconds=seconds,
     )
 
