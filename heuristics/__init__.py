@@ -1,1 +1,29 @@
-"""placeholder."""
+"""Approximation algorithms: baselines, greedy, successive decomposition."""
+
+from heuristics.baselines import (
+    LAYER_FILL,
+    LOAD_BALANCE,
+    LOCAL_POPULARITY,
+    POPULARITY,
+    RANDOM,
+    ROUND_ROBIN,
+)
+from heuristics.greedy import GREEDY
+from heuristics.successive import SUCCESSIVE_DP
+from instances.registry import Algorithm, Registry
+
+HEURISTICS: Registry[Algorithm] = Registry("heuristic", entry_point_group="moeplace.heuristics")
+
+for _algorithm in (
+    RANDOM,
+    ROUND_ROBIN,
+    LAYER_FILL,
+    LOCAL_POPULARITY,
+    POPULARITY,
+    LOAD_BALANCE,
+    GREEDY,
+    SUCCESSIVE_DP,
+):
+    HEURISTICS.register(_algorithm)
+
+__all__ = ["HEURISTICS"]

@@ -195,3 +195,202 @@ def satisfied(
                 met[c] = False
                 break
     return met
+
+
+@njit(cache=True)
+def add_on_grid(
+    left_bytes: NDArray[np.int64],
+    left_value: NDArray[np.float64],
+    right_bytes: NDArray[np.int64],
+    right_value: NDArray[np.float64],
+    cells: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Max-plus sum of two curves on a grid of bytes 0 .. cells - 1."""
+    best = np.full(cells, -np.inf)
+    best_left = np.zeros(cells, np.int64)
+    best_right = np.zeros(cells, np.int64)
+    for i in range(left_bytes.shape[0]):
+        for j in range(right_bytes.shape[0]):
+            b = left_bytes[i] + right_bytes[j]
+            if b >= cells:
+                break
+            v = left_value[i] + right_value[j]
+            if v > best[b]:
+                best[b] = v
+                best_left[b] = i
+                best_right[b] = j
+    keep = np.empty(cells, np.int64)
+    count = 0
+    highest = -np.inf
+    for b in range(cells):
+        if best[b] > highest:
+            highest = best[b]
+            keep[count] = b
+            count += 1
+    kept = keep[:count].copy()
+    return kept, best[kept], best_left[kept], best_right[kept]
+
+
+@njit(cache=True)
+def add_on_lists(
+    left_bytes: NDArray[np.int64],
+    left_value: NDArray[np.float64],
+    right_bytes: NDArray[np.int64],
+    right_value: NDArray[np.float64],
+    capacity: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Max-plus sum of two curves by merging shifted copies of the left one, Pareto points only."""
+    bytes_ = np.empty(0, np.int64)
+    value = np.empty(0)
+    left_idx = np.empty(0, np.int64)
+    right_idx = np.empty(0, np.int64)
+    for j in range(right_bytes.shape[0]):
+        if right_bytes[j] > capacity:
+            break
+        old = bytes_.shape[0]
+        new_bytes = np.empty(old + left_bytes.shape[0], np.int64)
+        new_value = np.empty(old + left_bytes.shape[0])
+        new_left = np.empty(old + left_bytes.shape[0], np.int64)
+        new_right = np.empty(old + left_bytes.shape[0], np.int64)
+        count = 0
+        a = 0
+        i = 0
+        highest = -np.inf
+        while a < old or i < left_bytes.shape[0]:
+            shifted = np.int64(0)
+            lifted = 0.0
+            if i < left_bytes.shape[0]:
+                shifted = left_bytes[i] + right_bytes[j]
+                lifted = left_value[i] + right_value[j]
+                if shifted > capacity:
+                    i = left_bytes.shape[0]
+                    continue
+            take_old = i >= left_bytes.shape[0] or (
+                a < old and (bytes_[a] < shifted or (bytes_[a] == shifted and value[a] >= lifted))
+            )
+            if take_old:
+                if value[a] > highest:
+                    highest = value[a]
+                    new_bytes[count] = bytes_[a]
+                    new_value[count] = value[a]
+                    new_left[count] = left_idx[a]
+                    new_right[count] = right_idx[a]
+                    count += 1
+                a += 1
+            else:
+                if lifted > highest:
+                    highest = lifted
+                    new_bytes[count] = shifted
+                    new_value[count] = lifted
+                    new_left[count] = i
+                    new_right[count] = j
+                    count += 1
+                i += 1
+        bytes_ = new_bytes[:count].copy()
+        value = new_value[:count].copy()
+        left_idx = new_left[:count].copy()
+        right_idx = new_right[:count].copy()
+    return bytes_, value, left_idx, right_idx
+
+
+@njit(cache=True)
+def residual(
+    server: int,
+    weight: NDArray[np.float64],
+    server_set: NDArray[np.int64],
+    itemset: NDArray[np.int64],
+    server_sets: NDArray[np.bool_],
+    itemset_offsets: NDArray[np.int64],
+    itemset_experts: NDArray[np.int64],
+    stored: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """List the clauses that a server can still decide, and the experts each of them lacks.
+
+    Returns clause indices, offsets and flat experts (CSR). ``stored[server]`` is ignored; clauses
+    that the other servers satisfy alone are left out.
+    """
+    num_clauses = weight.shape[0]
+    num_servers = stored.shape[0]
+    clause = np.empty(num_clauses, np.int64)
+    offsets = np.zeros(num_clauses + 1, np.int64)
+    size = 0
+    for c in range(num_clauses):
+        if server_sets[server_set[c], server]:
+            size += itemset_offsets[itemset[c] + 1] - itemset_offsets[itemset[c]]
+    experts = np.empty(size, np.int64)
+    count = 0
+    end = 0
+    for c in range(num_clauses):
+        s = server_set[c]
+        if not server_sets[s, server]:
+            continue
+        begin = end
+        for h in range(itemset_offsets[itemset[c]], itemset_offsets[itemset[c] + 1]):
+            x = itemset_experts[h]
+            held = False
+            for n in range(num_servers):
+                if n != server and server_sets[s, n] and stored[n, x]:
+                    held = True
+                    break
+            if not held:
+                experts[end] = x
+                end += 1
+        if end > begin:
+            clause[count] = c
+            count += 1
+            offsets[count] = end
+    return clause[:count].copy(), offsets[: count + 1].copy(), experts[:end].copy()
+
+
+@njit(cache=True)
+def subset_values(
+    weight: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    num_bits: int,
+) -> NDArray[np.float64]:
+    """Return v(C) for every subset C: the weights of the sets inside C (zeta transform).
+
+    Set c consists of the bits ``bits[offsets[c]:offsets[c + 1]]``. Takes num_bits * 2^num_bits
+    steps.
+    """
+    table = np.zeros(1 << num_bits)
+    for c in range(weight.shape[0]):
+        mask = np.int64(0)
+        for h in range(offsets[c], offsets[c + 1]):
+            mask |= np.int64(1) << bits[h]
+        table[mask] += weight[c]
+    for bit in range(num_bits):
+        step = 1 << bit
+        for base in range(0, 1 << num_bits, 2 * step):
+            for low in range(base, base + step):
+                table[low + step] += table[low]
+    return table
+
+
+@njit(cache=True)
+def best_by_count(
+    table: NDArray[np.float64], num_bits: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the best value over the subsets of each size, and the first subset that has it."""
+    best = np.full(num_bits + 1, -np.inf)
+    mask = np.zeros(num_bits + 1, np.int64)
+    popcount = np.zeros(table.shape[0], np.int8)
+    for c in range(table.shape[0]):
+        popcount[c] = popcount[c >> 1] + (c & 1)
+        size = popcount[c]
+        if table[c] > best[size]:
+            best[size] = table[c]
+            mask[size] = c
+    return best, mask
+
+
+@njit(cache=True)
+def subset_bytes(bit_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sum of sizes of every subset."""
+    total = np.zeros(1 << bit_bytes.shape[0], np.int64)
+    for bit in range(bit_bytes.shape[0]):
+        step = 1 << bit
+        for c in range(step):
+            total[step + c] = total[c] + bit_bytes[bit]
+    return total

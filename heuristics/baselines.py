@@ -1,0 +1,269 @@
+"""Baselines: what one would do without thinking about the problem's structure.
+
+Nothing is claimed for any of them.
+"""
+
+import heapq
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heuristics.kernels import wanted_weight
+from instances.deadline import Deadline
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.registry import Algorithm
+from instances.structure.clauses import build_clauses
+from instances.structure.tables import residual_of
+
+
+def random_fill(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+) -> Placement:
+    """No guarantee: every server stores experts in random order while they fit.
+
+    Time O(N X). Source: the usual control.
+    """
+    del time_limit  # linear time
+    orders = (rng.permutation(instance.num_experts) for _ in range(instance.num_servers))
+    return _fill_in_order(instance, orders)
+
+
+def popularity(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+) -> Placement:
+    """No guarantee: every server stores the experts that its clauses want most, one by one.
+
+    An expert counts with the weights of all clauses in which it takes part and which the server
+    could serve, whatever the other servers store.
+
+    Time O(C N K + N X log X). Source: most-popular caching.
+    """
+    del rng, time_limit
+    clauses = build_clauses(instance)
+    want = wanted_weight(
+        clauses.weight,
+        clauses.server_set,
+        clauses.itemset,
+        clauses.server_sets,
+        clauses.itemset_offsets,
+        clauses.itemset_experts,
+        instance.num_experts,
+    )
+    return _fill_by_score(instance, want)
+
+
+def local_popularity(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+) -> Placement:
+    """No guarantee: as popularity, but a server looks only at users for whom it is the fastest.
+
+    An expert counts with the rate of its rows times what the server saves against the cloud; of
+    equally fast servers the first one counts.
+
+    Time O(R K + N X log X). Source: most-popular caching at each cell.
+    """
+    del rng, time_limit
+    nearest = instance.latency_ms.argmin(axis=1)
+    users = np.arange(instance.num_users)
+    saved = np.maximum(0.0, instance.cloud_latency_ms - instance.latency_ms[users, nearest])
+    user, expert, rate = _requests(instance)
+    score = _sum_by(
+        nearest[user] * instance.num_experts + expert,
+        rate * saved[user],
+        instance.num_servers * instance.num_experts,
+    )
+    return _fill_by_score(instance, score.reshape(instance.num_servers, instance.num_experts))
+
+
+def layer_fill(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+) -> Placement:
+    """No guarantee: servers store whole layers, those first that gain most per byte.
+
+    One server after the other; a layer counts with the clauses that are not satisfied yet.
+
+    Time O(N (C K + L log L)). Source: layer-wise offloading in serving systems.
+    """
+    del rng
+    deadline = Deadline.after(time_limit)
+    clauses = build_clauses(instance)
+    stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
+    layer_bytes = np.add.reduceat(instance.expert_bytes, instance.layer_expert_offset[:-1])
+    for server in range(instance.num_servers):
+        if deadline.passed:
+            break
+        part = residual_of(clauses, stored, server)
+        running = np.concatenate([[0.0], np.cumsum(part.weight)])
+        gain = np.diff(running[part.layer_offset])
+        room = int(instance.capacity_bytes[server])
+        for layer in np.argsort(-gain / layer_bytes, kind="stable"):
+            if gain[layer] > 0 and layer_bytes[layer] <= room:
+                room -= int(layer_bytes[layer])
+                stored[server, instance.layer_experts(int(layer))] = True
+    return Placement(stored)
+
+
+def round_robin(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+) -> Placement:
+    """No guarantee: experts are dealt to the servers in turn, layer by layer.
+
+    When every expert has had its turn, second copies are dealt one server further on, and so on.
+    What does not fit is passed over.
+
+    Time O(N X). Source: striping, as expert parallelism does it by default.
+    """
+    del rng, time_limit
+    experts = np.arange(instance.num_experts)
+    deals = [(experts + shift) % instance.num_servers for shift in range(instance.num_servers)]
+    orders = (
+        np.concatenate([experts[deal == server] for deal in deals])
+        for server in range(instance.num_servers)
+    )
+    return _fill_in_order(instance, orders)
+
+
+def load_balance(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+) -> Placement:
+    """No guarantee: replicate the busiest experts, then pack the longest load first.
+
+    As expert-parallel load balancers do it, with real sizes: the load of an expert is the rate of
+    its rows; experts get one copy each, busiest first, while all storage together has room, then
+    the expert with the largest load for each copy gets one more, up to one on every server. Copies
+    are packed by descending load onto the server with the least load that has room.
+
+    Time O(N X log X). Source: DeepSeek EPLB (deepseek-ai/EPLB, eplb.py), global form.
+    """
+    del rng, time_limit
+    _, expert, rate = _requests(instance)
+    load = _sum_by(expert, rate, instance.num_experts)
+    copies = _replicate(instance, load)
+    share = load / np.maximum(copies, 1)
+    stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
+    room = instance.capacity_bytes.copy()
+    busy = np.zeros(instance.num_servers)
+    for x in np.argsort(-share, kind="stable"):
+        for _ in range(copies[x]):
+            open_ = (room >= instance.expert_bytes[x]) & ~stored[:, x]
+            if not open_.any():
+                break
+            server = int(np.where(open_, busy, np.inf).argmin())
+            stored[server, x] = True
+            room[server] -= instance.expert_bytes[x]
+            busy[server] += share[x]
+    return Placement(stored)
+
+
+def _replicate(instance: Instance, load: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Decide how many copies each expert gets within all storage together; int64 (X,)."""
+    room = int(instance.capacity_bytes.sum())
+    copies = np.zeros(instance.num_experts, dtype=np.int64)
+    for x in np.argsort(-load, kind="stable"):
+        if load[x] > 0 and instance.expert_bytes[x] <= room:
+            copies[x] = 1
+            room -= int(instance.expert_bytes[x])
+    heap = [(-load[x] / copies[x], x) for x in np.flatnonzero(copies).tolist()]
+    heapq.heapify(heap)
+    while heap:
+        _, x = heapq.heappop(heap)
+        if copies[x] < instance.num_servers and instance.expert_bytes[x] <= room:
+            copies[x] += 1
+            room -= int(instance.expert_bytes[x])
+            heapq.heappush(heap, (-load[x] / copies[x], x))
+    return copies
+
+
+def _requests(
+    instance: Instance,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """List (user, flat expert, rate) of every expert in every row, local ones left out."""
+    lengths = np.diff(instance.demand_offsets)
+    user = np.repeat(instance.demand_user, lengths).astype(np.int64)
+    layer = instance.model_layer_offset[instance.user_model[user]] + np.repeat(
+        instance.demand_layer, lengths
+    )
+    expert = instance.layer_expert_offset[layer] + instance.demand_experts
+    rate = np.repeat(instance.demand_rate, lengths)
+    owner = np.repeat(np.arange(instance.num_users), np.diff(instance.local_offsets))
+    local = instance.local_experts + instance.model_expert_offset[instance.user_model[owner]]
+    remote = ~np.isin(user * instance.num_experts + expert, owner * instance.num_experts + local)
+    return user[remote], expert[remote], rate[remote]
+
+
+def _sum_by(
+    index: NDArray[np.int64], value: NDArray[np.float64], length: int
+) -> NDArray[np.float64]:
+    """Sum the values of each index; float64 (length,)."""
+    return np.bincount(index, weights=value, minlength=length).astype(np.float64)
+
+
+def _fill_by_score(instance: Instance, score: NDArray[np.float64]) -> Placement:
+    """Fill every server with its experts of positive score, highest first; score is (N, X)."""
+    orders = (np.argsort(-row, kind="stable")[: np.count_nonzero(row > 0)] for row in score)
+    return _fill_in_order(instance, orders)
+
+
+def _fill_in_order(instance: Instance, orders: Iterable[NDArray[np.int64]]) -> Placement:
+    """Fill every server in the given order of experts, passing over what does not fit."""
+    stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
+    for server, order in enumerate(orders):
+        room = int(instance.capacity_bytes[server])
+        for x, size in zip(order.tolist(), instance.expert_bytes[order].tolist(), strict=True):
+            if size <= room:
+                stored[server, x] = True
+                room -= size
+    return Placement(stored)
+
+
+RANDOM = Algorithm(
+    name="random",
+    solve=random_fill,
+    exact=False,
+    summary="experts in random order while they fit",
+    source="the usual control",
+    complexity="O(N X)",
+    randomised=True,
+)
+POPULARITY = Algorithm(
+    name="popularity",
+    solve=popularity,
+    exact=False,
+    summary="each server stores what its clauses want most, expert by expert",
+    source="most-popular caching",
+    complexity="O(C N K + N X log X)",
+)
+LOCAL_POPULARITY = Algorithm(
+    name="local-popularity",
+    solve=local_popularity,
+    exact=False,
+    summary="popularity among the users for whom the server is the fastest",
+    source="most-popular caching at each cell",
+    complexity="O(R K + N X log X)",
+)
+LAYER_FILL = Algorithm(
+    name="layer-fill",
+    solve=layer_fill,
+    exact=False,
+    summary="whole layers, those first that gain most per byte",
+    source="layer-wise offloading in serving systems",
+    complexity="O(N (C K + L log L))",
+)
+ROUND_ROBIN = Algorithm(
+    name="round-robin",
+    solve=round_robin,
+    exact=False,
+    summary="experts dealt to the servers in turn",
+    source="striping, as expert parallelism does it by default",
+    complexity="O(N X)",
+)
+LOAD_BALANCE = Algorithm(
+    name="load-balance",
+    solve=load_balance,
+    exact=False,
+    summary="greedy replication and longest-load-first packing, as expert-parallel balancers do",
+    source="DeepSeek EPLB (deepseek-ai/EPLB, eplb.py)",
+    complexity="O(N X log X)",
+)

@@ -1,0 +1,146 @@
+"""Curves: what storage can buy. Exact max-plus sums of them solve a server's subproblem.
+
+A curve lists (bytes, value) points, both strictly increasing from (0, 0): the most that can be
+gained with that many bytes. Adding two curves, (f + g)(b) = max over a of f(a) + g(b - a), is a
+max-plus convolution; a curve that is a sum remembers how each of its points came about.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instances.deadline import Deadline
+from instances.structure.kernels import add_on_grid, add_on_lists
+
+_GRID_CELLS = 1 << 16
+"""A grid of this size is always cheap; larger ones must be earned by the number of pairs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sum:
+    """How a curve came about as the sum of two: the index into each of them, for every point."""
+
+    left: "Curve"
+    right: "Curve"
+    left_idx: NDArray[np.int64]
+    right_idx: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subsets:
+    """The points of a leaf are subsets of some experts, given as bit masks."""
+
+    experts: NDArray[np.int64]
+    masks: NDArray[np.int64]
+
+    def chosen(self, index: int) -> NDArray[np.int64]:
+        """Return the flat experts of one point."""
+        members = (self.masks[index] >> np.arange(self.experts.size)) & 1
+        return np.compress(members, self.experts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefixes:
+    """The points of a leaf are the first few of some ordered experts."""
+
+    experts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def chosen(self, index: int) -> NDArray[np.int64]:
+        """Return the flat experts of one point."""
+        return self.experts[: self.counts[index]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Points (bytes, value), both strictly increasing, the first (0, 0).
+
+    Parameters
+    ----------
+    bytes, value
+        int64 and float64, shape (points,).
+    origin
+        A :class:`Sum`, or what the points of a leaf mean.
+    """
+
+    bytes: NDArray[np.int64]
+    value: NDArray[np.float64]
+    origin: Sum | Subsets | Prefixes
+
+    def __len__(self) -> int:
+        return int(self.bytes.shape[0])
+
+    def choices(self, index: int) -> Iterator[NDArray[np.int64]]:
+        """Yield what is chosen at a point: the flat experts, leaf by leaf."""
+        pending: list[tuple[Curve, int]] = [(self, index)]
+        while pending:
+            curve, i = pending.pop()
+            origin = curve.origin
+            if isinstance(origin, Sum):
+                pending.append((origin.left, int(origin.left_idx[i])))
+                pending.append((origin.right, int(origin.right_idx[i])))
+            else:
+                yield origin.chosen(i)
+
+
+def nothing() -> Curve:
+    """Return the curve of one point: no bytes, no value."""
+    zero = np.zeros(1, np.int64)
+    return Curve(zero, np.zeros(1), Prefixes(zero, zero))
+
+
+def frontier(bytes_: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the indices of the points that no other point beats, by ascending bytes.
+
+    A point stays when its value is above that of all points with at most its bytes.
+    """
+    order = np.lexsort((-value, bytes_))
+    ascending = value[order]
+    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(ascending)[:-1]])
+    return order[ascending > best_before]
+
+
+def add(left: Curve, right: Curve, capacity: int) -> Curve:
+    """Add two curves exactly, up to a capacity in bytes.
+
+    On a grid of the common divisor of all bytes where that is small, else by merging sorted lists:
+    the same points either way. Work: points of one times points of the other, plus the grid; or
+    points of the shorter times points of the result.
+    """
+    if len(left) < len(right):
+        left, right = right, left
+    unit = math.gcd(int(np.gcd.reduce(left.bytes)), int(np.gcd.reduce(right.bytes))) or 1
+    reach = min(capacity, int(left.bytes[-1]) + int(right.bytes[-1]))
+    cells = reach // unit + 1
+    if cells <= max(_GRID_CELLS, 4 * len(left) * len(right)):
+        bytes_, value, left_idx, right_idx = add_on_grid(
+            left.bytes // unit, left.value, right.bytes // unit, right.value, cells
+        )
+        bytes_ = bytes_ * unit
+    else:
+        bytes_, value, left_idx, right_idx = add_on_lists(
+            left.bytes, left.value, right.bytes, right.value, capacity
+        )
+    return Curve(bytes_, value, Sum(left, right, left_idx, right_idx))
+
+
+def add_all(curves: Sequence[Curve], capacity: int, deadline: Deadline) -> Curve:
+    """Add curves exactly, those with the same byte unit first, where sums stay short.
+
+    When time is up the curves that are left contribute nothing: the result is still feasible.
+    """
+    groups: dict[int, Curve] = {}
+    for curve in curves:
+        unit = int(np.gcd.reduce(curve.bytes))
+        if deadline.passed:
+            break
+        if unit:  # a curve without bytes has nothing to add
+            known = groups.get(unit)
+            groups[unit] = curve if known is None else add(known, curve, capacity)
+    total = nothing()
+    for unit in sorted(groups):
+        total = add(total, groups[unit], capacity) if not deadline.passed else total
+    return total
