@@ -1,0 +1,127 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from heuristics import HEURISTICS
+from instances.errors import InputError
+from instances.evaluation import evaluate
+from instances.placement import Placement
+from instances.problem import Instance, Model
+from instances.registry import run
+from instances.result import StopReason
+from tests.heuristics.test_baselines import one_layer, solve
+from tests.strategies import random_instance
+
+
+def best_saving(instance: Instance) -> float:
+    """Try every placement of every server; subsets that do not fit are left out."""
+    masks = np.array(list(itertools.product([False, True], repeat=instance.num_experts)))
+    sizes = masks @ instance.expert_bytes
+    choices = [masks[sizes <= capacity] for capacity in instance.capacity_bytes]
+    return max(
+        evaluate(instance, Placement(np.array(rows))).saving_ms
+        for rows in itertools.product(*choices)
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_one_server_is_solved_exactly(seed: int) -> None:
+    instance = random_instance(np.random.default_rng(seed), max_servers=1, max_cells=10)
+    saving = evaluate(instance, solve("successive-dp", instance)).saving_ms
+    assert saving == pytest.approx(best_saving(instance), rel=1e-12, abs=1e-15)
+    guarantee = HEURISTICS.get("successive-dp").guarantee
+    assert guarantee is not None
+    assert guarantee.ratio(instance) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_k_1_reaches_half(seed: int) -> None:
+    instance = random_instance(np.random.default_rng(seed), top_k=1, max_cells=10)
+    saving = evaluate(instance, solve("successive-dp", instance)).saving_ms
+    assert saving >= 0.5 * best_saving(instance) - 1e-12
+
+
+def test_k_1_takes_layers_of_any_width() -> None:
+    # 300 experts, rates 1..300: a server with room for three takes the last three.
+    instance = one_layer(
+        rows=[(0, [x], float(x + 1)) for x in range(300)],
+        capacity=[3],
+        latency=[[0.0]],
+        cloud=[1.0],
+        sizes=[[1] * 300],
+        top_k=1,
+    )
+    stored = solve("successive-dp", instance).stored
+    assert np.flatnonzero(stored[0]).tolist() == [297, 298, 299]
+
+
+def test_wide_layers_with_larger_k_are_refused_with_the_reason() -> None:
+    instance = one_layer(
+        rows=[(0, [0, 20], 1.0)],
+        capacity=[2],
+        latency=[[0.0]],
+        cloud=[1.0],
+        sizes=[[1] * 21],
+    )
+    outcome = run(HEURISTICS.get("successive-dp"), instance, rng=np.random.default_rng(0))
+    assert outcome.stop_reason is StopReason.UNSUPPORTED
+    assert outcome.placement is None
+    assert "layers of 21 experts" in outcome.reason
+    assert "2^21" in outcome.reason
+
+
+def test_a_wide_model_that_nobody_uses_is_no_obstacle() -> None:
+    instance = one_layer(
+        rows=[(0, [0, 1], 1.0)], capacity=[2], latency=[[0.0]], cloud=[1.0], sizes=[[1, 1]]
+    )
+    wide = Model.uniform("wide", layers=1, experts=30, top_k=2, expert_bytes=1)
+    instance = dataclasses.replace(instance, models=(*instance.models, wide))
+    assert solve("successive-dp", instance).stored[0, :2].all()
+
+
+def test_sizes_of_several_models_compete_for_the_same_bytes() -> None:
+    # Pairs: model a 2 * 3 bytes gains 5, model b 2 * 5 bytes gains 7; 16 bytes hold both, 15 only
+    # the better one.
+    models = (
+        Model.uniform("a", layers=1, experts=2, top_k=2, expert_bytes=3),
+        Model.uniform("b", layers=1, experts=2, top_k=2, expert_bytes=5),
+    )
+    instance = one_layer(
+        rows=[(0, [0, 1], 5.0), (1, [0, 1], 7.0)],
+        capacity=[16],
+        latency=[[0.0], [0.0]],
+        cloud=[1.0, 1.0],
+        sizes=[[3, 3]],
+    )
+    instance = dataclasses.replace(instance, models=models, user_model=np.array([0, 1]))
+    assert solve("successive-dp", instance).stored.all()
+    tight = dataclasses.replace(instance, capacity_bytes=np.array([15]))
+    assert solve("successive-dp", tight).stored.tolist() == [[False, False, True, True]]
+
+
+def test_order_can_be_given_and_is_checked() -> None:
+    # Both servers serve user 0; only s0 serves user 1. Filling s0 first with the common expert
+    # leaves s1 without a gain; the other order reaches both.
+    instance = one_layer(
+        rows=[(0, [0], 2.0), (1, [1], 1.0)],
+        capacity=[1, 1],
+        latency=[[0.0, 0.0], [0.0, 9.0]],
+        cloud=[1.0, 1.0],
+        sizes=[[1, 1]],
+        top_k=1,
+    )
+    first = evaluate(instance, solve("successive-dp", instance, order=["s0", "s1"])).saving_ms
+    second = evaluate(instance, solve("successive-dp", instance, order=["s1", "s0"])).saving_ms
+    assert (first, second) == (2.0, 3.0)
+    with pytest.raises(InputError, match=r"order.*does not list every server once"):
+        solve("successive-dp", instance, order=["s0"])
+
+
+def test_unknown_parameters_are_refused() -> None:
+    instance = one_layer(
+        rows=[(0, [0], 2.0)], capacity=[1], latency=[[0.0]], cloud=[1.0], sizes=[[1]], top_k=1
+    )
+    with pytest.raises(InputError, match="no parameter 'ordr'; known parameters: order"):
+        solve("successive-dp", instance, ordr=["s0"])
