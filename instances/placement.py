@@ -77,6 +77,22 @@ class Placement:
             used[server] = instance.expert_bytes[row].sum()
         return used
 
+    def check_capacity(self, instance: Instance) -> None:
+        """Check that no server stores more than its capacity.
+
+        Raises
+        ------
+        InputError
+            Names the first server that does, or says that the shape is wrong.
+        """
+        used = self.used_bytes(instance)
+        for server in np.flatnonzero(used > instance.capacity_bytes)[:1]:
+            raise InputError(
+                f"servers[{instance.server_names[server]!r}]",
+                f"stores {used[server]} bytes where its capacity is "
+                f"{instance.capacity_bytes[server]}",
+            )
+
     def check_shape(self, instance: Instance) -> None:
         """Check that the placement has a row for each server and a column for each expert.
 

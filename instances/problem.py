@@ -7,7 +7,6 @@ models ("global layer", "flat expert"): expert ``e`` of layer ``l`` of model ``m
 
 import hashlib
 import json
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,74 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from instances.arrays import frozen_array
 from instances.errors import InputError
+from instances.fields import require_name
+from instances.model import MAX_BYTES, Model
 
-MAX_BYTES = 2**62
-"""Largest capacity, and largest sum of expert sizes: sums then fit into int64."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Model:
-    """A mixture-of-experts model: only what placement needs of it.
-
-    Parameters
-    ----------
-    name
-        Unique within an instance.
-    expert_bytes
-        Size of every expert, bytes; int64, shape (layers, experts). Sizes may differ.
-    top_k
-        Most experts of one layer that a token uses together.
-
-    Raises
-    ------
-    InputError
-        When a size is not positive or ``top_k`` does not lie in 1..experts.
-    """
-
-    name: str
-    expert_bytes: NDArray[np.int64]
-    top_k: int
-
-    def __post_init__(self) -> None:
-        sizes = frozen_array(self.expert_bytes, np.int64, "expert_bytes", ndim=2)
-        object.__setattr__(self, "expert_bytes", sizes)
-        object.__setattr__(self, "top_k", operator.index(self.top_k))
-        if sizes.size == 0:
-            raise InputError("expert_bytes", f"shape {sizes.shape} holds no expert")
-        bad = np.argwhere(sizes <= 0)
-        if bad.size:
-            layer, expert = bad[0]
-            raise InputError(
-                f"expert_bytes[{layer}][{expert}]",
-                f"{sizes[layer, expert]} is not a positive number of bytes",
-            )
-        if not 1 <= self.top_k <= self.experts:
-            raise InputError("top_k", f"{self.top_k} is not in 1..{self.experts}")
-
-    @property
-    def layers(self) -> int:
-        """Number of MoE layers."""
-        return int(self.expert_bytes.shape[0])
-
-    @property
-    def experts(self) -> int:
-        """Number of experts in each layer."""
-        return int(self.expert_bytes.shape[1])
-
-    @property
-    def uniform_bytes(self) -> int | None:
-        """The size that all experts share, or None when sizes differ."""
-        first = int(self.expert_bytes[0, 0])
-        return first if bool(np.all(self.expert_bytes == first)) else None
-
-    @classmethod
-    def uniform(
-        cls, name: str, *, layers: int, experts: int, top_k: int, expert_bytes: int
-    ) -> "Model":
-        """Make a model whose experts all have the same size."""
-        sizes = np.full((layers, experts), expert_bytes, dtype=np.int64)
-        return cls(name=name, expert_bytes=sizes, top_k=top_k)
+__all__ = ["ARRAYS", "MAX_BYTES", "Instance", "Model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,7 +93,7 @@ class Instance:
     expert_bytes: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        for name, (dtype, ndim) in _ARRAYS.items():
+        for name, (dtype, ndim) in ARRAYS.items():
             array = frozen_array(getattr(self, name), dtype, _FILE_FIELD.get(name, name), ndim)
             object.__setattr__(self, name, array)
         for name in ("models", "server_names", "user_names"):
@@ -236,7 +173,7 @@ class Instance:
         }
         digest = hashlib.sha256(json.dumps(header, ensure_ascii=True).encode())
         digest.update(np.ascontiguousarray(self.expert_bytes, dtype="<i8").tobytes())
-        for name, (dtype, _) in _ARRAYS.items():
+        for name, (dtype, _) in ARRAYS.items():
             little_endian = np.dtype(dtype).newbyteorder("<")
             digest.update(getattr(self, name).astype(little_endian, copy=False).tobytes())
         return digest.hexdigest()
@@ -244,7 +181,7 @@ class Instance:
     # -- validation -------------------------------------------------------------------------
 
     def _check_names(self) -> None:
-        require_text(self.name, "name")
+        require_name(self.name, "name")
         model_names = tuple(model.name for model in self.models)
         for path, names in (
             ("models", model_names),
@@ -255,7 +192,7 @@ class Instance:
                 raise InputError(path, "the list is empty; at least one is needed")
             seen: dict[str, int] = {}
             for index, name in enumerate(names):
-                require_text(name, f"{path}[{index}].name")
+                require_name(name, f"{path}[{index}].name")
                 if name in seen:
                     raise InputError(
                         f"{path}[{index}].name",
@@ -392,7 +329,7 @@ class Instance:
             )
 
 
-_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "capacity_bytes": (np.int64, 1),
     "user_model": (np.int64, 1),
     "latency_ms": (np.float64, 2),
@@ -406,6 +343,7 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "demand_experts": (np.int32, 1),
     "demand_rate": (np.float64, 1),
 }
+"""The arrays that make up an instance beside its names and models: type, dimensions."""
 _FILE_FIELD = {
     "capacity_bytes": "servers.capacity_bytes",
     "user_model": "users.model",
@@ -421,42 +359,6 @@ _FILE_FIELD = {
     "demand_rate": "demands.rate",
 }
 """How the array is called in an instance file, for messages."""
-
-
-def frozen_array(value: ArrayLike, dtype: Any, path: str, ndim: int) -> NDArray[Any]:
-    """Copy into a read-only array of the given type.
-
-    Raises
-    ------
-    InputError
-        When the shape is wrong or a cast would change a value.
-    """
-    source = np.asarray(value)
-    if source.ndim != ndim:
-        raise InputError(path, f"{source.ndim} dimensions where {ndim} are needed")
-    if source.size and source.dtype.kind not in ("iu" if np.dtype(dtype).kind == "i" else "iuf"):
-        raise InputError(path, f"values of type {source.dtype} where {np.dtype(dtype)} is needed")
-    if np.dtype(dtype).kind == "i" and source.size:
-        limits = np.iinfo(dtype)
-        for extreme in (source.min(), source.max()):
-            if not limits.min <= int(extreme) <= limits.max:
-                raise InputError(path, f"{extreme} is out of range")
-    array = np.array(source, dtype=dtype, order="C", copy=True)
-    array.setflags(write=False)
-    return array
-
-
-def require_text(value: object, path: str) -> str:
-    """Return a name: non-empty text in one line.
-
-    Raises
-    ------
-    InputError
-        When it is something else.
-    """
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise InputError(path, f"{value!r} is not a name (printable text, not empty)")
-    return value
 
 
 def _offsets(lengths: ArrayLike) -> NDArray[np.int64]:

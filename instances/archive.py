@@ -1,0 +1,188 @@
+"""Instances as npz archives: the arrays as they are, for large instances.
+
+An archive holds ``header``, JSON text as bytes (uint8),
+
+    {"format": "moeplace/instance", "version": 1, "name": "...",
+     "models": [{"name": "mixtral-8x7b", "layers": 32, "experts": 8, "top_k": 2}],
+     "servers": ["edge-0"], "users": ["u0"]}
+
+and one array for each of these fields of :class:`~instances.problem.Instance`, with its name and
+shape: ``expert_bytes`` (over all models), ``capacity_bytes``, ``user_model``, ``latency_ms``,
+``cloud_latency_ms``, ``local_latency_ms``, ``local_offsets``, ``local_experts``, ``demand_user``,
+``demand_layer``, ``demand_offsets``, ``demand_experts``, ``demand_rate``. Integers are int64 or
+int32, numbers float64, all little-endian; other widths are read too, but never objects.
+``numpy.load`` opens it.
+"""
+
+import io
+import json
+import math
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from instances.arrays import frozen_array
+from instances.errors import InputError
+from instances.fields import (
+    decode_json,
+    hint,
+    require_fields,
+    require_integer,
+    require_list,
+    require_name,
+)
+from instances.parsing import INSTANCE_FORMAT, VERSION, check_header, check_model_size
+from instances.problem import ARRAYS, Instance, Model
+
+_NAMES = ("header", "expert_bytes", *ARRAYS)
+_SUFFIX = ".npy"
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows: equal instances give equal bytes
+_UNIX = 3
+_MODE = 0o644 << 16
+
+
+def archive_bytes(instance: Instance) -> bytes:
+    """Return the content of an npz file, the same for equal instances."""
+    header = {
+        "format": INSTANCE_FORMAT,
+        "version": VERSION,
+        "name": instance.name,
+        "models": [
+            {"name": m.name, "layers": m.layers, "experts": m.experts, "top_k": m.top_k}
+            for m in instance.models
+        ],
+        "servers": instance.server_names,
+        "users": instance.user_names,
+    }
+    text = json.dumps(header, ensure_ascii=False).encode()
+    arrays = {
+        "header": np.frombuffer(text, dtype=np.uint8),
+        "expert_bytes": instance.expert_bytes,
+        **{name: getattr(instance, name) for name in ARRAYS},
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(name + _SUFFIX, date_time=_DATE)
+            member.create_system = _UNIX
+            member.external_attr = _MODE
+            archive.writestr(member, _npy_bytes(array))
+    return file.getvalue()
+
+
+def _npy_bytes(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    npy.write_array(file, little_endian, version=(1, 0), allow_pickle=False)
+    return file.getvalue()
+
+
+def instance_from_archive(data: bytes) -> Instance:
+    """Make an instance from the content of an npz file.
+
+    No memory is taken on the word of a header: sizes are held against the bytes that are there.
+
+    Raises
+    ------
+    InputError
+        Names the array or field that is wrong, its index and its value.
+    """
+    arrays = _read_arrays(data)
+    header = arrays.pop("header")
+    if header.dtype != np.uint8 or header.ndim != 1:
+        raise InputError("header", f"{header.dtype} array of {header.ndim} dimensions is not text")
+    try:
+        content = decode_json(header.tobytes())
+    except InputError as error:
+        raise error.within("header") from None
+    check_header(content, INSTANCE_FORMAT)
+    fields = require_fields(
+        content, "", ("format", "version", "name", "models", "servers", "users")
+    )
+    return Instance(
+        name=require_name(fields["name"], "name"),
+        models=_models(fields["models"], arrays.pop("expert_bytes")),
+        server_names=_name_list(fields["servers"], "servers"),
+        user_names=_name_list(fields["users"], "users"),
+        **arrays,
+    )
+
+
+def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.infolist():
+                name = member.filename.removesuffix(_SUFFIX)
+                if name not in _NAMES or name == member.filename:
+                    raise InputError(name, f"unknown array{hint(name, _NAMES)}")
+                if name in arrays:
+                    raise InputError(name, "the array occurs twice")
+                arrays[name] = _array(archive.read(member), name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        # damaged, cut short, compressed in a way that zipfile does not know, encrypted
+        raise InputError("", f"not a readable npz archive: {error}") from None
+    for name in _NAMES:
+        if name not in arrays:
+            raise InputError(name, "the array is missing")
+    return arrays
+
+
+def _array(data: bytes, name: str) -> NDArray[Any]:
+    file = io.BytesIO(data)
+    try:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version} of the npy format")
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        if dtype.kind not in "iuf" or dtype.itemsize > 8:
+            raise ValueError(f"values of type {dtype}")
+        needed, there = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
+        if needed != there:
+            raise ValueError(f"shape {shape} needs {needed} bytes, {there} are there")
+        file.seek(0)
+        array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    except ValueError as error:
+        raise InputError(name, f"not a readable array: {error}") from None
+    return array
+
+
+def _models(value: object, expert_bytes: NDArray[Any]) -> tuple[Model, ...]:
+    sizes = frozen_array(expert_bytes, np.int64, "expert_bytes", 1)
+    models = []
+    end = 0
+    for m, item in enumerate(require_list(value, "models")):
+        path = f"models[{m}]"
+        fields = require_fields(item, path, ("name", "layers", "experts", "top_k"))
+        name = require_name(fields["name"], f"{path}.name")
+        layers = require_integer(fields["layers"], f"{path}.layers")
+        experts = require_integer(fields["experts"], f"{path}.experts")
+        top_k = require_integer(fields["top_k"], f"{path}.top_k")
+        begin, end = end, check_model_size(path, layers, experts, end)
+        if end > sizes.shape[0]:
+            raise InputError(
+                "expert_bytes", f"{sizes.shape[0]} values where {path} needs {begin} to {end - 1}"
+            )
+        try:
+            models.append(
+                Model(
+                    name=name,
+                    expert_bytes=sizes[begin:end].reshape(layers, experts),
+                    top_k=top_k,
+                )
+            )
+        except InputError as error:
+            raise error.within(path) from None
+    if end != sizes.shape[0]:
+        raise InputError("expert_bytes", f"{sizes.shape[0]} values where {end} are needed")
+    return tuple(models)
+
+
+def _name_list(value: object, path: str) -> tuple[str, ...]:
+    names = require_list(value, path)
+    return tuple(require_name(name, f"{path}[{i}]") for i, name in enumerate(names))
