@@ -1,0 +1,309 @@
+"""Sandboxed solves: each in a process of its own, killed on time, capped in memory, kept apart.
+
+A fork server loads the heuristics and their kernels once; each solve is a fork of it, a session of
+its own whose whole process group can be killed. What ends up in the parent is an
+:class:`~bench.worker.Answer`, whatever the method does: hang, crash, raise, or eat memory.
+"""
+
+import math
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing import connection as pipes
+from multiprocessing.forkserver import ensure_running
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench import worker
+from bench.worker import Answer, Begun, Job, failure, pack
+from instances.errors import InputError
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.registry import Algorithm
+from instances.result import StopReason
+
+GRACE_S = 1.0
+"""How long a method may overrun its time limit before it is killed."""
+
+SETUP_LIMIT_S = 300.0
+"""How long a process may take until its method begins: imports, and kernels compiled at first."""
+
+LOG_BYTES = 20_000
+"""How much of the end of what a method prints is kept."""
+
+_SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""A fork server must not hold threads, and one solve must not take the cores of another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a solve may take.
+
+    Parameters
+    ----------
+    time_s
+        Wall clock of the method, seconds; None for no limit.
+    memory_bytes
+        Memory beyond the loaded program; None for no limit.
+    """
+
+    time_s: float | None = None
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.time_s is not None and not (self.time_s > 0 and math.isfinite(self.time_s)):
+            raise InputError("time limit", f"{self.time_s} is not a positive number of seconds")
+        if self.memory_bytes is not None and self.memory_bytes <= 0:
+            raise InputError("memory limit", f"{self.memory_bytes} is not positive")
+
+
+@dataclass(frozen=True, slots=True)
+class PackedInstance:
+    """An instance, and its bytes for sandboxes; packed once however many solves there are."""
+
+    instance: Instance
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, instance: Instance) -> Self:
+        """Pack an instance."""
+        return cls(instance, pack(instance))
+
+
+class SandboxedSolve:
+    """A solve in flight. Call :meth:`poll` until it returns the answer.
+
+    Parameters
+    ----------
+    algorithm, packed, seed, start, parameters
+        What to run; the seed is mandatory.
+    limits
+        Time and memory.
+    only_ask
+        Ask whether the method supports the instance, and do not run it.
+
+    Raises
+    ------
+    InputError
+        When the method has no such parameter, or cannot be sent to another process.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        packed: PackedInstance,
+        *,
+        seed: int,
+        limits: Limits,
+        start: Placement | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        only_ask: bool = False,
+    ) -> None:
+        parameters = dict(parameters or {})
+        algorithm.check_parameters(parameters)
+        job = Job(
+            algorithm=algorithm,
+            instance=packed.content,
+            seed=seed,
+            time_limit=limits.time_s,
+            memory_bytes=limits.memory_bytes,
+            start=start,
+            parameters=parameters,
+            only_ask=only_ask,
+        )
+        try:
+            content = pack(job)
+        except (pickle.PicklingError, AttributeError) as error:
+            raise InputError(
+                algorithm.name,
+                "its functions must stand at the top level of a module, so that they can run in "
+                f"a process of their own ({error})",
+            ) from error
+        self._limits = limits
+        self._scratch = Path(tempfile.mkdtemp(prefix="moeplace-"))
+        context = multiprocessing.get_context("forkserver")
+        _start_server(context)
+        self._connection, far_end = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=worker.main, args=(far_end, content, str(self._scratch)), daemon=True
+        )
+        self._begun_at: float | None = None
+        self._connected = True
+        try:
+            self._process.start()
+            self._deadline = time.monotonic() + SETUP_LIMIT_S
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            far_end.close()
+
+    @property
+    def waitables(self) -> list[Any]:
+        """Objects that become ready, for ``multiprocessing.connection.wait``, when it moves on."""
+        return [self._process.sentinel, *([self._connection] if self._connected else [])]
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until :meth:`poll` has to be called even if nothing has happened."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def poll(self) -> Answer | None:
+        """Return the answer when there is one; kill the process when its time is up."""
+        exit_code = self._process.exitcode  # asked first: what it sent before its end is read below
+        answer = self._receive()
+        if answer is None and exit_code is not None:
+            answer = self._died(exit_code)
+        if answer is None and time.monotonic() >= self._deadline:
+            answer = self._out_of_time()
+        if answer is not None:
+            self.kill()
+        return answer
+
+    def kill(self) -> None:
+        """End the process with all its descendants, and remove what they left behind."""
+        if self._process.pid is not None:
+            for kill in (os.killpg, os.kill):  # it may not lead its group yet
+                try:
+                    kill(self._process.pid, signal.SIGKILL)
+                except (ProcessLookupError, PermissionError):
+                    continue
+            self._process.join()
+            self._process.close()
+        self._connection.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _receive(self) -> Answer | None:
+        while self._connected and self._connection.poll():
+            try:
+                message = pickle.loads(self._connection.recv_bytes())
+            except (EOFError, OSError):
+                self._connected = False
+                return None
+            if isinstance(message, Begun):
+                self._begun_at = time.monotonic()
+                limit = math.inf if self._limits.time_s is None else self._limits.time_s + GRACE_S
+                self._deadline = self._begun_at + limit
+            else:
+                answer: Answer = message
+                return Answer(
+                    outcome=answer.outcome,
+                    seconds=answer.seconds,
+                    guarantee_ratio=answer.guarantee_ratio,
+                    input_error=answer.input_error,
+                    log=self._log(),
+                )
+        return None
+
+    def _died(self, exit_code: int) -> Answer:
+        log = self._log()
+        during = "" if self._begun_at is not None else " before the method began"
+        if exit_code >= 0:
+            reason = f"the process ended with code {exit_code} and without an answer{during}"
+            return failure(StopReason.CRASHED, reason, seconds=self._seconds(), log=log)
+        name = _signal_name(-exit_code)
+        stop_reason, reason = StopReason.CRASHED, f"the process died of {name}{during}"
+        if -exit_code == signal.SIGKILL:
+            stop_reason = StopReason.MEMORY_LIMIT
+            reason += ": the system kills processes for want of memory"
+        elif any(sign in log.lower() for sign in worker.OUT_OF_MEMORY):
+            stop_reason = StopReason.MEMORY_LIMIT
+            reason += " when it ran out of memory"
+        return failure(stop_reason, reason, seconds=self._seconds(), log=log)
+
+    def _out_of_time(self) -> Answer:
+        if self._begun_at is None:
+            reason = f"the method had not begun after {SETUP_LIMIT_S:g} s"
+            return failure(StopReason.SOLVER_ERROR, reason, log=self._log())
+        reason = f"killed {GRACE_S:g} s after its time limit of {self._limits.time_s:g} s"
+        return failure(StopReason.TIME_LIMIT, reason, seconds=self._seconds(), log=self._log())
+
+    def _seconds(self) -> float:
+        return 0.0 if self._begun_at is None else time.monotonic() - self._begun_at
+
+    def _log(self) -> str:
+        path = self._scratch / "log"
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_BYTES))
+            return file.read().decode(errors="replace")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.kill()
+
+
+def solve_in_sandbox(
+    algorithm: Algorithm,
+    packed: PackedInstance,
+    *,
+    seed: int,
+    limits: Limits,
+    start: Placement | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    only_ask: bool = False,
+) -> Answer:
+    """Run one method in a process of its own, and wait for the answer.
+
+    Raises
+    ------
+    InputError
+        When the method has no such parameter, or cannot be sent to another process.
+    """
+    with SandboxedSolve(
+        algorithm,
+        packed,
+        seed=seed,
+        limits=limits,
+        start=start,
+        parameters=parameters,
+        only_ask=only_ask,
+    ) as solve:
+        while (answer := solve.poll()) is None:
+            wait_for(solve)
+        return answer
+
+
+def wait_for(*solves: SandboxedSolve) -> None:
+    """Wait until one of the solves has something to say or is out of time."""
+    waitables = [waitable for solve in solves for waitable in solve.waitables]
+    left = min(solve.seconds_left for solve in solves)
+    pipes.wait(waitables, timeout=None if math.isinf(left) else left)
+
+
+def _start_server(context: Any) -> None:
+    """Start the fork server, single-threaded, unless it runs already."""
+    context.set_forkserver_preload(["bench.nursery"])
+    before = {name: os.environ.get(name) for name in _SINGLE_THREADED}
+    os.environ.update(dict.fromkeys(_SINGLE_THREADED, "1"))
+    try:
+        ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

@@ -1,0 +1,233 @@
+"""The inside of a sandbox: one process that runs one method once and reports."""
+
+import contextlib
+import ctypes
+import dataclasses
+import os
+import pickle
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instances.errors import InputError
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.registry import Algorithm, run, supports_everything
+from instances.result import Outcome, StopReason
+
+PR_SET_PDEATHSIG = 1
+"""Linux, sys/prctl.h: signal to receive when the parent dies."""
+
+OUT_OF_MEMORY = ("bad_alloc", "out of memory", "memoryerror", "cannot allocate memory")
+"""What native code prints when memory ends, in lower case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a sandbox is to do.
+
+    Parameters
+    ----------
+    algorithm
+        The method.
+    instance
+        The instance, pickled once for all its jobs (:func:`pack`).
+    seed
+        Seed of the method's random numbers.
+    time_limit
+        Seconds that the method is told; None for no limit.
+    memory_bytes
+        Memory that the method may take beyond the loaded program; None for no limit.
+    start
+        Placement to start from; None for none.
+    parameters
+        The method's own.
+    only_ask
+        Ask whether the method supports the instance, and do not run it.
+    """
+
+    algorithm: Algorithm
+    instance: bytes
+    seed: int
+    time_limit: float | None
+    memory_bytes: int | None
+    start: Placement | None
+    parameters: dict[str, Any]
+    only_ask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The method starts now: the clock of the time limit runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a job ended.
+
+    Parameters
+    ----------
+    outcome
+        What the method claims.
+    seconds
+        Wall clock of the call of the method, and nothing else.
+    guarantee_ratio
+        The method's proved ratio on this instance; None when nothing is claimed.
+    input_error
+        What the method said about a parameter, when it refused one.
+    log
+        What the method printed, with the traceback of an exception.
+    """
+
+    outcome: Outcome
+    seconds: float = 0.0
+    guarantee_ratio: float | None = None
+    input_error: InputError | None = None
+    log: str = ""
+
+
+def pack(value: object) -> bytes:
+    """Pickle such that arrays keep their read-only flag.
+
+    Numba compiles a kernel anew for arrays that may be written to; protocol 5 keeps the flag.
+    """
+    return pickle.dumps(value, protocol=5)
+
+
+def main(connection: Connection, job: bytes, scratch: str) -> None:
+    """Run a job in this process, and send :class:`Begun` and :class:`Answer`."""
+    _enter(Path(scratch))
+    try:
+        answer = _answer(connection, pickle.loads(job))
+    except MemoryError:
+        answer = failure(StopReason.MEMORY_LIMIT, "the method ran out of memory")
+    except InputError as error:
+        answer = Answer(
+            outcome=_failed(StopReason.SOLVER_ERROR, str(error)),
+            input_error=error,
+        )
+    except Exception as error:  # the sandbox exists for this: whatever a method raises ends here
+        traceback.print_exc()
+        text = one_line(error)
+        out_of_memory = any(sign in text.lower() for sign in OUT_OF_MEMORY)
+        reason = StopReason.MEMORY_LIMIT if out_of_memory else StopReason.SOLVER_ERROR
+        answer = failure(reason, text)
+    connection.send_bytes(pack(answer))
+    connection.close()
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Ask the kernel (Linux) to send this process a signal when its parent dies."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+
+
+def failure(stop_reason: StopReason, reason: str, *, seconds: float = 0.0, log: str = "") -> Answer:
+    """Return the answer of a job without a placement."""
+    return Answer(outcome=_failed(stop_reason, reason), seconds=seconds, log=log)
+
+
+def one_line(error: BaseException) -> str:
+    """Say in one line what was raised, and where."""
+    # Bindings hide the text that matters in the exception behind the exception.
+    causes: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(causes) < 3:
+        text = " ".join(str(current).split())
+        causes.append(f"{type(current).__name__}: {text}" if text else type(current).__name__)
+        current = current.__cause__ or (
+            None if current.__suppress_context__ else current.__context__
+        )
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return "; from ".join(causes)[:500] + place
+
+
+def _enter(scratch: Path) -> None:
+    """Make this process killable as a whole, mortal with its parent, silent and tidy."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the fork server has a handler of its own
+    die_with_parent(signal.SIGKILL)
+    nursery = sys.modules.get("bench.nursery")
+    if nursery is not None and os.getppid() != nursery.PROCESS_ID:
+        os._exit(1)  # the parent died before the line above
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    log = os.open(scratch / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
+
+
+def _answer(connection: Connection, job: Job) -> Answer:
+    instance: Instance = pickle.loads(job.instance)
+    algorithm = job.algorithm
+    reason = algorithm.supports(instance)
+    if reason is not None:
+        return failure(StopReason.UNSUPPORTED, reason)
+    if job.only_ask:
+        return failure(StopReason.COMPLETED, "")
+    ratio = None if algorithm.guarantee is None else algorithm.guarantee.ratio(instance)
+    nursery = sys.modules.get("bench.nursery")
+    if nursery is None or algorithm.name not in nursery.warmed:
+        from bench.warmup import warm
+
+        warm([algorithm])
+    rng = np.random.default_rng(job.seed)
+    asked = dataclasses.replace(algorithm, supports=supports_everything)  # not a second time
+    with _memory_cap(job.memory_bytes):
+        connection.send_bytes(pack(Begun()))
+        begin = time.perf_counter()
+        outcome = run(
+            asked,
+            instance,
+            rng=rng,
+            time_limit=job.time_limit,
+            start=job.start,
+            **job.parameters,
+        )
+        seconds = time.perf_counter() - begin
+    return Answer(outcome=outcome, seconds=seconds, guarantee_ratio=ratio)
+
+
+@contextlib.contextmanager
+def _memory_cap(memory_bytes: int | None) -> Iterator[None]:
+    """Limit the address space to what is in use now, plus so many bytes."""
+    if memory_bytes is None:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _address_space_bytes() + memory_bytes
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _address_space_bytes() -> int:
+    status = Path("/proc/self/statm")
+    if not status.is_file():
+        return 0
+    return int(status.read_text().split()[0]) * resource.getpagesize()
+
+
+def _failed(stop_reason: StopReason, reason: str) -> Outcome:
+    return Outcome(
+        stop_reason=stop_reason,
+        placement=None,
+        proven_optimal=False,
+        reason=reason,
+    )

@@ -1,0 +1,212 @@
+"""Methods that do what methods must not do."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from instances.errors import InputError
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.registry import Algorithm, Guarantee
+from instances.result import Outcome, StopReason
+
+WARM_UP = "warm-up"
+"""Warm-up instances have this in their names; most methods here behave on them."""
+
+
+def _warming(instance: Instance) -> bool:
+    return instance.name.startswith(WARM_UP)
+
+
+def _guaranteed(instance: Instance) -> float:
+    return 0.25
+
+
+def _refuse(instance: Instance) -> str | None:
+    return None if _warming(instance) else "does not like it"
+
+
+def behaved(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None, size: int = 1
+) -> Placement:
+    print("hello from inside")
+    return Placement.empty(instance)
+
+
+def seeded(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Placement:
+    return Placement.of(instance, [(0, int(rng.integers(instance.num_experts)))])
+
+
+def sleep(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Placement:
+    if not _warming(instance):
+        time.sleep(600)
+    return Placement.empty(instance)
+
+
+@njit
+def _spin(flag: NDArray[np.bool_]) -> None:
+    while not flag[0]:
+        pass
+
+
+def spin(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Placement:
+    """Hang in native code that holds the interpreter lock."""
+    _spin(np.array([_warming(instance)]))
+    return Placement.empty(instance)
+
+
+def deaf(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Placement:
+    """Hang in a program of its own, which nobody but the process group can find."""
+    if not _warming(instance):
+        note = Path(os.environ["MOEPLACE_TEST_NOTE"])
+        program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        note.with_suffix(".part").write_text(f"{os.getpid()} {program.pid}")
+        note.with_suffix(".part").rename(note)
+        program.wait()
+    return Placement.empty(instance)
+
+
+def eat(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Placement:
+    if not _warming(instance):
+        blocks = []
+        while True:
+            blocks.append(np.ones(10_000_000))
+    return Placement.empty(instance)
+
+
+def eat_natively(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None
+) -> Placement:
+    if not _warming(instance):
+        os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+        os.abort()
+    return Placement.empty(instance)
+
+
+def abort(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Placement:
+    if not _warming(instance):
+        os.abort()
+    return Placement.empty(instance)
+
+
+def vanish(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Placement:
+    if not _warming(instance):
+        os._exit(7)
+    return Placement.empty(instance)
+
+
+def abort_at_once(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None
+) -> Placement:
+    os.abort()
+
+
+def complain(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None
+) -> Placement:
+    if not _warming(instance):
+        try:
+            raise KeyError("the cause")
+        except KeyError as error:
+            raise RuntimeError("two\nlines") from error
+    return Placement.empty(instance)
+
+
+def picky(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None, size: int = 1
+) -> Placement:
+    if size < 1:
+        raise InputError("size", f"{size} is not positive")
+    return Placement.empty(instance)
+
+
+def overfull(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None
+) -> Placement:
+    return Placement(np.ones((instance.num_servers, instance.num_experts), dtype=np.bool_))
+
+
+def lie(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Outcome:
+    """Claim that nothing better than next to nothing exists, with an empty placement at hand."""
+    return Outcome(
+        stop_reason=StopReason.COMPLETED,
+        placement=Placement.empty(instance),
+        proven_optimal=True,
+        bound_saving_ms=-1.0,
+    )
+
+
+def number(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> int:
+    return 42
+
+
+def pool(instance: Instance, *, rng: np.random.Generator, time_limit: float | None) -> Outcome:
+    """Tell what the process looks like from inside."""
+    from bench import nursery
+
+    return Outcome(
+        stop_reason=StopReason.COMPLETED,
+        placement=Placement.empty(instance),
+        proven_optimal=False,
+        reason=f"{nursery.num_threads} {multiprocessing.parent_process() is not None} "
+        f"{'ortools' in sys.modules} {'pulp' in sys.modules} "
+        f"{instance.latency_ms.flags.writeable} {os.getpgid(0) == os.getpid()}",
+    )
+
+
+def keep_start(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    start: Placement | None = None,
+) -> Outcome:
+    copies = -1 if start is None else start.num_copies
+    return Outcome(
+        stop_reason=StopReason.COMPLETED,
+        placement=start or Placement.empty(instance),
+        proven_optimal=False,
+        reason=f"started from {copies} copies",
+    )
+
+
+def _algorithm(name: str, solve: object, **options: object) -> Algorithm:
+    return Algorithm(
+        name=name,
+        solve=solve,  # type: ignore[arg-type]
+        exact=False,
+        summary="for tests",
+        source="tests",
+        complexity="O(1)",
+        **options,  # type: ignore[arg-type]
+    )
+
+
+GUARANTEE = Guarantee(formula="F >= 1/4 OPT", scope="all", source="tests", ratio=_guaranteed)
+
+BEHAVED = _algorithm("behaved", behaved, guarantee=GUARANTEE)
+SEEDED = _algorithm("seeded", seeded, randomised=True)
+SLEEP = _algorithm("sleep", sleep)
+SPIN = _algorithm("spin", spin)
+DEAF = _algorithm("deaf", deaf)
+EAT = _algorithm("eat", eat)
+EAT_NATIVELY = _algorithm("eat-natively", eat_natively)
+ABORT = _algorithm("abort", abort)
+ABORT_AT_ONCE = _algorithm("abort-at-once", abort_at_once)
+VANISH = _algorithm("vanish", vanish)
+COMPLAIN = _algorithm("complain", complain)
+PICKY = _algorithm("picky", picky)
+OVERFULL = _algorithm("overfull", overfull)
+LIE = _algorithm("lie", lie)
+NUMBER = _algorithm("number", number)
+POOL = _algorithm("pool", pool)
+REFUSE = _algorithm("refuse", behaved, supports=_refuse)
+KEEP_START = _algorithm("keep-start", keep_start)
+CLOSURE = _algorithm("closure", lambda instance, *, rng, time_limit: Placement.empty(instance))
