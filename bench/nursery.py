@@ -6,6 +6,7 @@ processes that need them import them.
 
 import atexit
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -21,8 +22,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _kill_children() -> None:
-    """Kill the solves in flight with all their descendants."""
+def _clean_up() -> None:
+    """Kill the solves in flight with all their descendants, and remove what they left behind."""
     if os.getpid() != PROCESS_ID:
         return
     for entry in Path("/proc").glob("[0-9]*/stat"):
@@ -32,6 +33,8 @@ def _kill_children() -> None:
                 os.killpg(int(entry.parent.name), signal.SIGKILL)
         except OSError:  # it ended meanwhile
             continue
+    if "MOEPLACE_SCRATCH" in os.environ:
+        shutil.rmtree(os.environ["MOEPLACE_SCRATCH"], ignore_errors=True)
 
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the main process
@@ -40,7 +43,7 @@ from bench.worker import die_with_parent, main  # noqa: E402, F401  (slow: after
 
 # When the main process is gone the kernel tells this one, and it takes the solves with it, solver
 # programs that they have started included.
-atexit.register(_kill_children)
+atexit.register(_clean_up)
 signal.signal(signal.SIGTERM, _leave)
 die_with_parent(signal.SIGTERM)
 

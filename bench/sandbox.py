@@ -5,6 +5,7 @@ its own whose whole process group can be killed. What ends up in the parent is a
 :class:`~bench.worker.Answer`, whatever the method does: hang, crash, raise, or eat memory.
 """
 
+import functools
 import math
 import multiprocessing
 import os
@@ -37,6 +38,9 @@ SETUP_LIMIT_S = 300.0
 
 LOG_BYTES = 20_000
 """How much of the end of what a method prints is kept."""
+
+SCRATCH_VARIABLE = "MOEPLACE_SCRATCH"
+"""Tells the fork server which folder it has to remove at its end."""
 
 _SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """A fork server must not hold threads, and one solve must not take the cores of another."""
@@ -127,9 +131,8 @@ class SandboxedSolve:
                 f"a process of their own ({error})",
             ) from error
         self._limits = limits
-        self._scratch = Path(tempfile.mkdtemp(prefix="moeplace-"))
         context = multiprocessing.get_context("forkserver")
-        _start_server(context)
+        self._scratch = Path(tempfile.mkdtemp(dir=_start_server(context)))
         self._connection, far_end = context.Pipe(duplex=False)
         self._process = context.Process(
             target=worker.main, args=(far_end, content, str(self._scratch)), daemon=True
@@ -287,11 +290,14 @@ def wait_for(*solves: SandboxedSolve) -> None:
     pipes.wait(waitables, timeout=None if math.isinf(left) else left)
 
 
-def _start_server(context: Any) -> None:
-    """Start the fork server, single-threaded, unless it runs already."""
+def _start_server(context: Any) -> Path:
+    """Start the fork server, single-threaded, unless it runs already; return its scratch folder."""
+    scratch = _scratch_folder()
+    scratch.mkdir(mode=0o700, exist_ok=True)
     context.set_forkserver_preload(["bench.nursery"])
-    before = {name: os.environ.get(name) for name in _SINGLE_THREADED}
-    os.environ.update(dict.fromkeys(_SINGLE_THREADED, "1"))
+    given = {**dict.fromkeys(_SINGLE_THREADED, "1"), SCRATCH_VARIABLE: str(scratch)}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
         ensure_running()
     finally:
@@ -300,6 +306,13 @@ def _start_server(context: Any) -> None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+    return scratch
+
+
+@functools.cache
+def _scratch_folder() -> Path:
+    """Return a folder that the fork server removes at its end, however this process ends."""
+    return Path(tempfile.mkdtemp(prefix="moeplace-"))
 
 
 def _signal_name(number: int) -> str:

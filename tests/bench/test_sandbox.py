@@ -112,9 +112,21 @@ def test_solver_program_dies_with_its_solve(
     while not note.exists():
         assert main.poll() is None
         time.sleep(0.02)
+    scratch = Path(_environment_of(int(note.read_text().split()[1]))["TMPDIR"])
+    assert scratch.is_dir()
     main.send_signal(signal.SIGKILL)
     main.wait()
     _wait_until_dead(note)
+    for _ in range(500):
+        if not scratch.parent.exists():
+            break
+        time.sleep(0.02)
+    assert not scratch.parent.exists()
+
+
+def _environment_of(pid: int) -> dict[str, str]:
+    content = Path(f"/proc/{pid}/environ").read_text()
+    return dict(line.split("=", 1) for line in content.split("\0") if "=" in line)
 
 
 def _wait_until_dead(note: Path) -> None:
