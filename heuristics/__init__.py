@@ -9,7 +9,7 @@ from heuristics.baselines import (
     ROUND_ROBIN,
 )
 from heuristics.greedy import GREEDY
-from heuristics.successive import SUCCESSIVE_DP
+from heuristics.successive import SUCCESSIVE_DP, SUCCESSIVE_HULL
 from instances.registry import Algorithm, Registry
 
 HEURISTICS: Registry[Algorithm] = Registry("heuristic", entry_point_group="moeplace.heuristics")
@@ -23,6 +23,7 @@ for _algorithm in (
     LOAD_BALANCE,
     GREEDY,
     SUCCESSIVE_DP,
+    SUCCESSIVE_HULL,
 ):
     HEURISTICS.register(_algorithm)
 

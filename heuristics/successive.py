@@ -1,6 +1,6 @@
 """Successive decomposition: servers one after the other, each solved given the earlier ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,20 @@ from instances.problem import Instance
 from instances.registry import Algorithm, Guarantee
 from instances.structure.clauses import Clauses, build_clauses
 from instances.structure.curves import Curve, add_all
-from instances.structure.tables import MAX_TABLE_EXPERTS, layer_curves, residual_of
+from instances.structure.tables import (
+    MAX_TABLE_EXPERTS,
+    LayerPart,
+    exact_curves,
+    hull_curves,
+    layer_part,
+    residual_of,
+)
+
+HULL_BINS = 4096
+"""Bins of bytes to which long lists of unequal sizes are thinned; the hull itself is kept."""
+
+CurvesOf = Callable[[LayerPart, int], list[Curve]]
+"""What storage up to a capacity buys in one layer, as curves to be added."""
 
 
 def successive_dp(
@@ -40,13 +53,53 @@ def successive_dp(
         Names of all servers in the order in which they are filled; by default those first whose
         clauses are worth most.
     """
+    return _one_server_after_the_other(instance, exact_curves, time_limit, order)
+
+
+def successive_hull(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None = None,
+    order: Sequence[str] | None = None,
+) -> Placement:
+    """Each server gains >= (1 - B / Q_n) of its best gain, B the bytes of the largest layer.
+
+    So F >= (1 - B / Q) OPT on one server, and F >= 1/2 OPT for K = 1. Polynomial for every number
+    of experts and every K: for each layer a sweep of minimum cuts finds the breakpoints of the
+    concave hull of gain against bytes, peeling puts further sets between them, and a max-plus sum
+    over layers and models picks the best combination.
+
+    Time O(N (R + L cuts + L E Q)) with Q in experts, and at most 2 E cuts in a layer.
+
+    Source: docs/theory.md, G3; peeling: Charikar 2000.
+
+    Parameters
+    ----------
+    order
+        Names of all servers in the order in which they are filled; by default those first whose
+        clauses are worth most.
+    """
+    return _one_server_after_the_other(instance, hull_curves, time_limit, order, num_bins=HULL_BINS)
+
+
+def _one_server_after_the_other(
+    instance: Instance,
+    curves_of: CurvesOf,
+    time_limit: float | None,
+    order: Sequence[str] | None,
+    *,
+    num_bins: int | None = None,
+) -> Placement:
     deadline = Deadline.after(time_limit)
     clauses = build_clauses(instance)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     for server in _server_order(instance, clauses, order):
         if deadline.passed:
             break
-        stored[server] = best_response(instance, clauses, stored, server, deadline)
+        stored[server] = best_response(
+            instance, clauses, stored, server, curves_of, deadline, num_bins=num_bins
+        )
     return Placement(stored)
 
 
@@ -55,11 +108,15 @@ def best_response(
     clauses: Clauses,
     stored: NDArray[np.bool_],
     server: int,
+    curves_of: CurvesOf,
     deadline: Deadline,
+    *,
+    num_bins: int | None = None,
 ) -> NDArray[np.bool_]:
     """Return the experts that gain most on one server while the others stay as they are; bool (X,).
 
-    Exact; when time is up, layers that were not reached are left out.
+    As exact as the curves are; ``num_bins`` as in :func:`~instances.structure.curves.add`. When
+    time is up, layers that were not reached are left out.
     """
     capacity = int(instance.capacity_bytes[server])
     part = residual_of(clauses, stored, server)
@@ -67,8 +124,8 @@ def best_response(
     for layer in range(instance.num_layers):
         if deadline.passed:
             break
-        curves += layer_curves(part, layer, instance.expert_bytes, capacity)
-    total = add_all(curves, capacity, deadline)
+        curves += curves_of(layer_part(part, layer, instance.expert_bytes), capacity)
+    total = add_all(curves, capacity, deadline, num_bins=num_bins)
     chosen = np.zeros(instance.num_experts, dtype=np.bool_)
     for experts in total.choices(len(total) - 1):
         chosen[experts] = True
@@ -100,6 +157,15 @@ def _supports(instance: Instance) -> str | None:
     return None
 
 
+def _hull_ratio(instance: Instance) -> float | None:
+    if instance.num_servers == 1:
+        largest = np.add.reduceat(instance.expert_bytes, instance.layer_expert_offset[:-1]).max()
+        capacity = int(instance.capacity_bytes[0])
+        if instance.top_k > 1:
+            return max(0.0, 1.0 - int(largest) / capacity) if capacity else 1.0
+    return _ratio(instance)
+
+
 def _ratio(instance: Instance) -> float | None:
     if instance.num_servers == 1:
         return 1.0
@@ -119,5 +185,20 @@ SUCCESSIVE_DP = Algorithm(
         scope="one server with any K; K = 1 with any servers and sizes",
         source="docs/theory.md, G1",
         ratio=_ratio,
+    ),
+)
+SUCCESSIVE_HULL = Algorithm(
+    name="successive-hull",
+    solve=successive_hull,
+    exact=False,
+    summary="servers one after the other, layers by minimum cuts: polynomial for every E and K",
+    source="docs/theory.md, G3; peeling: Charikar 2000",
+    complexity="O(N (R + L cuts + L E Q)), Q in experts, at most 2 E cuts a layer",
+    guarantee=Guarantee(
+        formula="F >= (1 - B / Q) OPT (one server, B bytes of the largest layer); "
+        "F >= 1/2 OPT (K = 1)",
+        scope="one server with any K; K = 1 with any servers and sizes",
+        source="docs/theory.md, G1 and G3",
+        ratio=_hull_ratio,
     ),
 )

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.deadline import Deadline
-from instances.structure.kernels import add_on_grid, add_on_lists
+from instances.structure.kernels import add_on_grid, merge_shifted, worth_keeping
+
+NO_DEADLINE = Deadline.after(None)
 
 _GRID_CELLS = 1 << 16
 """A grid of this size is always cheap; larger ones must be earned by the number of pairs."""
@@ -103,12 +105,27 @@ def frontier(bytes_: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[n
     return order[ascending > best_before]
 
 
-def add(left: Curve, right: Curve, capacity: int) -> Curve:
-    """Add two curves exactly, up to a capacity in bytes.
+def add(
+    left: Curve,
+    right: Curve,
+    capacity: int,
+    *,
+    deadline: Deadline = NO_DEADLINE,
+    num_bins: int | None = None,
+) -> Curve:
+    """Add two curves up to a capacity in bytes.
 
     On a grid of the common divisor of all bytes where that is small, else by merging sorted lists:
     the same points either way. Work: points of one times points of the other, plus the grid; or
     points of the shorter times points of the result.
+
+    Parameters
+    ----------
+    deadline
+        When it passes, points of the shorter curve that were not reached are left out.
+    num_bins
+        None for an exact sum. Otherwise merged lists are thinned to the breakpoints of the concave
+        hull and one point in each of so many bins of bytes: what is left is still attained.
     """
     if len(left) < len(right):
         left, right = right, left
@@ -119,18 +136,39 @@ def add(left: Curve, right: Curve, capacity: int) -> Curve:
         bytes_, value, left_idx, right_idx = add_on_grid(
             left.bytes // unit, left.value, right.bytes // unit, right.value, cells
         )
-        bytes_ = bytes_ * unit
-    else:
-        bytes_, value, left_idx, right_idx = add_on_lists(
-            left.bytes, left.value, right.bytes, right.value, capacity
+        return Curve(bytes_ * unit, value, Sum(left, right, left_idx, right_idx))
+    none = np.empty(0, dtype=np.int64)
+    bytes_, value, left_idx, right_idx = none, np.empty(0), none, none
+    for j, shift in enumerate(right.bytes.tolist()):
+        if shift > capacity or (j > 0 and deadline.passed):
+            break
+        bytes_, value, left_idx, right_idx = merge_shifted(
+            bytes_,
+            value,
+            left_idx,
+            right_idx,
+            left.bytes,
+            left.value,
+            shift,
+            float(right.value[j]),
+            j,
+            capacity,
+        )
+    if num_bins is not None:
+        keep = worth_keeping(bytes_, value, num_bins)
+        bytes_, value, left_idx, right_idx = (
+            array[keep] for array in (bytes_, value, left_idx, right_idx)
         )
     return Curve(bytes_, value, Sum(left, right, left_idx, right_idx))
 
 
-def add_all(curves: Sequence[Curve], capacity: int, deadline: Deadline) -> Curve:
-    """Add curves exactly, those with the same byte unit first, where sums stay short.
+def add_all(
+    curves: Sequence[Curve], capacity: int, deadline: Deadline, *, num_bins: int | None = None
+) -> Curve:
+    """Add curves, those with the same byte unit first, where sums stay short.
 
     When time is up the curves that are left contribute nothing: the result is still feasible.
+    ``num_bins`` as in :func:`add`.
     """
     groups: dict[int, Curve] = {}
     for curve in curves:
@@ -138,9 +176,11 @@ def add_all(curves: Sequence[Curve], capacity: int, deadline: Deadline) -> Curve
         if deadline.passed:
             break
         if unit:  # a curve without bytes has nothing to add
-            known = groups.get(unit)
-            groups[unit] = curve if known is None else add(known, curve, capacity)
+            known = groups.get(unit, nothing())
+            groups[unit] = add(known, curve, capacity, deadline=deadline, num_bins=num_bins)
     total = nothing()
     for unit in sorted(groups):
-        total = add(total, groups[unit], capacity) if not deadline.passed else total
+        if deadline.passed:
+            break
+        total = add(total, groups[unit], capacity, deadline=deadline, num_bins=num_bins)
     return total

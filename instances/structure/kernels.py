@@ -232,65 +232,92 @@ def add_on_grid(
 
 
 @njit(cache=True)
-def add_on_lists(
+def merge_shifted(
+    bytes_: NDArray[np.int64],
+    value: NDArray[np.float64],
+    left_idx: NDArray[np.int64],
+    right_idx: NDArray[np.int64],
     left_bytes: NDArray[np.int64],
     left_value: NDArray[np.float64],
-    right_bytes: NDArray[np.int64],
-    right_value: NDArray[np.float64],
+    shift: int,
+    lift: float,
+    right: int,
     capacity: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Max-plus sum of two curves by merging shifted copies of the left one, Pareto points only."""
-    bytes_ = np.empty(0, np.int64)
-    value = np.empty(0)
-    left_idx = np.empty(0, np.int64)
-    right_idx = np.empty(0, np.int64)
-    for j in range(right_bytes.shape[0]):
-        if right_bytes[j] > capacity:
-            break
-        old = bytes_.shape[0]
-        new_bytes = np.empty(old + left_bytes.shape[0], np.int64)
-        new_value = np.empty(old + left_bytes.shape[0])
-        new_left = np.empty(old + left_bytes.shape[0], np.int64)
-        new_right = np.empty(old + left_bytes.shape[0], np.int64)
-        count = 0
-        a = 0
-        i = 0
-        highest = -np.inf
-        while a < old or i < left_bytes.shape[0]:
-            shifted = np.int64(0)
-            lifted = 0.0
-            if i < left_bytes.shape[0]:
-                shifted = left_bytes[i] + right_bytes[j]
-                lifted = left_value[i] + right_value[j]
-                if shifted > capacity:
-                    i = left_bytes.shape[0]
-                    continue
-            take_old = i >= left_bytes.shape[0] or (
-                a < old and (bytes_[a] < shifted or (bytes_[a] == shifted and value[a] >= lifted))
+    """Merge a Pareto list with a shifted and lifted copy of another; Pareto points only.
+
+    Points remember the index in the copied list, and ``right`` for the copy itself.
+    """
+    old, fresh = bytes_.shape[0], left_bytes.shape[0]
+    new_bytes = np.empty(old + fresh, np.int64)
+    new_value = np.empty(old + fresh)
+    new_left = np.empty(old + fresh, np.int64)
+    new_right = np.empty(old + fresh, np.int64)
+    while fresh > 0 and left_bytes[fresh - 1] + shift > capacity:
+        fresh -= 1
+    count = 0
+    a = 0
+    i = 0
+    highest = -np.inf
+    while a < old or i < fresh:
+        take_old = i >= fresh
+        if not take_old and a < old:
+            shifted = left_bytes[i] + shift
+            take_old = bytes_[a] < shifted or (
+                bytes_[a] == shifted and value[a] >= left_value[i] + lift
             )
-            if take_old:
-                if value[a] > highest:
-                    highest = value[a]
-                    new_bytes[count] = bytes_[a]
-                    new_value[count] = value[a]
-                    new_left[count] = left_idx[a]
-                    new_right[count] = right_idx[a]
-                    count += 1
-                a += 1
-            else:
-                if lifted > highest:
-                    highest = lifted
-                    new_bytes[count] = shifted
-                    new_value[count] = lifted
-                    new_left[count] = i
-                    new_right[count] = j
-                    count += 1
-                i += 1
-        bytes_ = new_bytes[:count].copy()
-        value = new_value[:count].copy()
-        left_idx = new_left[:count].copy()
-        right_idx = new_right[:count].copy()
-    return bytes_, value, left_idx, right_idx
+        if take_old:
+            if value[a] > highest:
+                highest = value[a]
+                new_bytes[count] = bytes_[a]
+                new_value[count] = value[a]
+                new_left[count] = left_idx[a]
+                new_right[count] = right_idx[a]
+                count += 1
+            a += 1
+        else:
+            if left_value[i] + lift > highest:
+                highest = left_value[i] + lift
+                new_bytes[count] = left_bytes[i] + shift
+                new_value[count] = highest
+                new_left[count] = i
+                new_right[count] = right
+                count += 1
+            i += 1
+    return (
+        new_bytes[:count].copy(),
+        new_value[:count].copy(),
+        new_left[:count].copy(),
+        new_right[:count].copy(),
+    )
+
+
+@njit(cache=True)
+def worth_keeping(
+    bytes_: NDArray[np.int64], value: NDArray[np.float64], num_bins: int
+) -> NDArray[np.bool_]:
+    """Mark the breakpoints of the concave hull of a curve, and the last point of each bin."""
+    num_points = bytes_.shape[0]
+    keep = np.zeros(num_points, np.bool_)
+    hull = np.empty(num_points, np.int64)
+    top = 0
+    for i in range(num_points):
+        while top >= 2:
+            a, b = hull[top - 2], hull[top - 1]
+            rise = (value[b] - value[a]) * float(bytes_[i] - bytes_[a])
+            if rise >= (value[i] - value[a]) * float(bytes_[b] - bytes_[a]):
+                break
+            top -= 1
+        hull[top] = i
+        top += 1
+    for h in range(top):
+        keep[hull[h]] = True
+    width = bytes_[num_points - 1] // num_bins + 1
+    for i in range(num_points - 1):
+        if bytes_[i] // width != bytes_[i + 1] // width:
+            keep[i] = True
+    keep[num_points - 1] = True
+    return keep
 
 
 @njit(cache=True)

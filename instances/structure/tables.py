@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.structure.clauses import Clauses
+from instances.structure.closure_kernels import hull_order, peel
 from instances.structure.curves import Curve, Prefixes, Subsets, frontier
 from instances.structure.kernels import best_by_count, residual, subset_bytes, subset_values
 
@@ -58,64 +59,100 @@ def residual_of(clauses: Clauses, stored: NDArray[np.bool_], server: int) -> Res
     )
 
 
-def layer_curves(
-    part: Residual, layer: int, expert_bytes: NDArray[np.int64], capacity: int
-) -> list[Curve]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerPart:
+    """The residual clauses of one layer, over the experts that some clause lacks.
+
+    Parameters
+    ----------
+    wanted, sizes
+        Those experts (flat) and their sizes, bytes; int64 (W,).
+    weight
+        Gain of each clause, ms per token; float64 (C,).
+    offsets, bits
+        What it lacks, as indices into ``wanted``; int64 (C + 1,), (any,).
+    """
+
+    wanted: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+    bits: NDArray[np.int64]
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether every clause lacks a single expert, so that gains add up."""
+        return self.bits.size == self.weight.size
+
+
+def layer_part(part: Residual, layer: int, expert_bytes: NDArray[np.int64]) -> LayerPart:
+    """Cut one layer out of what a server can still gain."""
+    begin, end = part.layer_offset[layer], part.layer_offset[layer + 1]
+    offsets = part.offsets[begin : end + 1]
+    wanted, bits = np.unique(part.experts[offsets[0] : offsets[-1]], return_inverse=True)
+    return LayerPart(
+        wanted=wanted,
+        sizes=expert_bytes[wanted],
+        weight=part.weight[begin:end],
+        offsets=offsets - offsets[0],
+        bits=bits.astype(np.int64),
+    )
+
+
+def exact_curves(part: LayerPart, capacity: int) -> list[Curve]:
     """Return curves whose max-plus sum is what storage buys in one layer, exactly.
 
-    One curve from the table of all subsets of the experts that some clause lacks; where each
-    clause lacks a single expert the gain is additive and sorting takes the table's place: one
-    curve for the experts of each size.
+    One curve from the table of all subsets of the wanted experts; where gains are additive,
+    sorting takes the table's place: one curve for the experts of each size.
 
     Raises
     ------
     ValueError
         When a table would need more than ``MAX_TABLE_EXPERTS`` experts.
     """
-    begin, end = part.layer_offset[layer], part.layer_offset[layer + 1]
-    if begin == end:
-        return []
-    offsets = part.offsets[begin : end + 1]
-    experts = part.experts[offsets[0] : offsets[-1]]
-    weight = part.weight[begin:end]
-    wanted, bits = np.unique(experts, return_inverse=True)
-    sizes = expert_bytes[wanted]
-    if experts.size == weight.size:
-        gain = np.bincount(bits, weights=weight, minlength=wanted.size)
-        return [
-            _sorted_curve(wanted[sizes == size], gain[sizes == size], int(size), capacity)
-            for size in np.unique(sizes)
-        ]
-    if wanted.size > MAX_TABLE_EXPERTS:
-        raise ValueError(f"a table of 2^{wanted.size} subsets is too large")
-    table = subset_values(weight, offsets - offsets[0], bits.astype(np.int64), wanted.size)
-    if sizes.min() == sizes.max():
-        value, mask = best_by_count(table, wanted.size)
-        used = np.arange(wanted.size + 1, dtype=np.int64) * sizes[0]
+    if part.is_additive:
+        return _sorted_curves(part, capacity)
+    num_wanted = part.wanted.size
+    if num_wanted > MAX_TABLE_EXPERTS:
+        raise ValueError(f"a table of 2^{num_wanted} subsets is too large")
+    table = subset_values(part.weight, part.offsets, part.bits, num_wanted)
+    if part.sizes.min() == part.sizes.max():
+        value, masks = best_by_count(table, num_wanted)
+        used = np.arange(num_wanted + 1, dtype=np.int64) * part.sizes[0]
+    else:
+        value, masks = table, np.arange(table.size)
+        used = subset_bytes(part.sizes)
+    points = frontier(used, value)
+    points = points[used[points] <= capacity]
+    return [Curve(used[points], value[points], Subsets(part.wanted, masks[points]))]
+
+
+def hull_curves(part: LayerPart, capacity: int) -> list[Curve]:
+    """Return curves that hold the concave hull of what storage buys in one layer, and more.
+
+    The sets of the hull are nested, and so are those that peeling puts between them: one order of
+    the experts, of which every prefix is a point. Polynomial in any number of experts. Where gains
+    are additive the curves are exact.
+    """
+    if part.is_additive:
+        return _sorted_curves(part, capacity)
+    order, ends = hull_order(part.weight, part.offsets, part.bits, part.sizes)
+    value = peel(part.weight, part.offsets, part.bits, part.sizes, order, ends)
+    used = np.concatenate([[0], np.cumsum(part.sizes[order])])
+    points = frontier(used, value)
+    points = points[used[points] <= capacity]
+    return [Curve(used[points], value[points], Prefixes(part.wanted[order], points))]
+
+
+def _sorted_curves(part: LayerPart, capacity: int) -> list[Curve]:
+    """Return one curve for the experts of each size, the most gainful first."""
+    gain = np.bincount(part.bits, weights=part.weight, minlength=part.wanted.size)
+    curves = []
+    for size in np.unique(part.sizes):
+        alike = np.flatnonzero(part.sizes == size)
+        order = alike[np.argsort(-gain[alike], kind="stable")][: capacity // size]
+        value = np.concatenate([[0.0], np.cumsum(gain[order])])
+        used = np.arange(order.size + 1, dtype=np.int64) * size
         points = frontier(used, value)
-        return [_curve(used[points], value[points], mask[points], wanted, capacity)]
-    used = subset_bytes(sizes)
-    points = frontier(used, table)
-    return [_curve(used[points], table[points], points, wanted, capacity)]
-
-
-def _sorted_curve(
-    wanted: NDArray[np.int64], gain: NDArray[np.float64], size: int, capacity: int
-) -> Curve:
-    order = np.argsort(-gain, kind="stable")[: capacity // size]
-    counts = np.arange(order.size + 1, dtype=np.int64)
-    value = np.concatenate([[0.0], np.cumsum(gain[order])])
-    chosen = wanted[order]
-    points = frontier(counts, value)
-    return Curve(points * size, value[points], Prefixes(chosen, points))
-
-
-def _curve(
-    used: NDArray[np.int64],
-    value: NDArray[np.float64],
-    masks: NDArray[np.int64],
-    wanted: NDArray[np.int64],
-    capacity: int,
-) -> Curve:
-    fits = used <= capacity
-    return Curve(used[fits], value[fits], Subsets(wanted, masks[fits]))
+        curves.append(Curve(used[points], value[points], Prefixes(part.wanted[order], points)))
+    return curves

@@ -125,3 +125,38 @@ def test_unknown_parameters_are_refused() -> None:
     )
     with pytest.raises(InputError, match="no parameter 'ordr'; known parameters: order"):
         solve("successive-dp", instance, ordr=["s0"])
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_the_hull_keeps_its_guarantee_on_one_server(seed: int) -> None:
+    instance = random_instance(
+        np.random.default_rng(seed), max_servers=1, max_layers=3, max_experts=5, max_rows=40
+    )
+    best = evaluate(instance, solve("successive-dp", instance)).saving_ms
+    saving = evaluate(instance, solve("successive-hull", instance)).saving_ms
+    guarantee = HEURISTICS.get("successive-hull").guarantee
+    assert guarantee is not None
+    ratio = guarantee.ratio(instance)
+    assert ratio is not None
+    assert ratio * best - 1e-12 <= saving <= best + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_hull_and_tables_agree_where_gains_are_additive(seed: int) -> None:
+    instance = random_instance(np.random.default_rng(seed), top_k=1, max_experts=6, max_rows=30)
+    exact = evaluate(instance, solve("successive-dp", instance)).saving_ms
+    hull = evaluate(instance, solve("successive-hull", instance)).saving_ms
+    assert hull == pytest.approx(exact, rel=1e-12)
+
+
+def test_the_hull_takes_layers_of_any_width_and_finds_the_pairs() -> None:
+    # 40 disjoint pairs with rates 1..40 in a layer of 80 experts: room for three pairs and a half.
+    instance = one_layer(
+        rows=[(0, [2 * i, 2 * i + 1], float(i + 1)) for i in range(40)],
+        capacity=[7],
+        latency=[[0.0]],
+        cloud=[1.0],
+        sizes=[[1] * 80],
+    )
+    stored = solve("successive-hull", instance).stored
+    assert np.flatnonzero(stored[0]).tolist() == [74, 75, 76, 77, 78, 79]

@@ -5,9 +5,15 @@ from hypothesis import strategies as st
 
 from instances.deadline import Deadline
 from instances.structure import curves
-from instances.structure.curves import Curve, Prefixes, add, add_all, frontier, nothing
-
-NO_LIMIT = Deadline.after(None)
+from instances.structure.curves import (
+    NO_DEADLINE,
+    Curve,
+    Prefixes,
+    add,
+    add_all,
+    frontier,
+    nothing,
+)
 
 
 @st.composite
@@ -64,7 +70,7 @@ def test_choices_add_up_to_every_point(leaves: list[Curve], tenths: int) -> None
         for k, leaf in enumerate(leaves)
     ]
     capacity = tenths * sum(int(curve.bytes[-1]) for curve in leaves) // 30
-    total = add_all(leaves, capacity, NO_LIMIT)
+    total = add_all(leaves, capacity, NO_DEADLINE)
     by_hand = nothing()
     for curve in leaves:
         by_hand = add(by_hand, curve, capacity)
@@ -90,3 +96,36 @@ def test_frontier_keeps_only_points_that_nothing_beats() -> None:
     used = np.array([0, 5, 5, 2, 3, 9])
     value = np.array([0.0, 4.0, 6.0, 3.0, 3.0, 6.0])
     assert frontier(used, value).tolist() == [0, 3, 2]
+
+
+@given(leaf(), leaf(), st.integers(1, 8))
+def test_thinned_sums_keep_the_concave_hull_and_only_attained_points(
+    left: Curve, right: Curve, num_bins: int
+) -> None:
+    capacity = int(left.bytes[-1]) + int(right.bytes[-1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "_GRID_CELLS", -(10**9))
+        exact = add(left, right, capacity)
+        thin = add(left, right, capacity, num_bins=num_bins)
+    assert len(thin) <= len(exact)
+    points = dict(zip(exact.bytes.tolist(), exact.value.tolist(), strict=True))
+    for used, value in zip(thin.bytes.tolist(), thin.value.tolist(), strict=True):
+        assert points[used] == value
+    for i, used in enumerate(exact.bytes.tolist()):  # no exact point above the thinned hull
+        hull = np.interp(used, thin.bytes.astype(float), _concave(thin))
+        assert exact.value[i] <= hull * (1 + 1e-12)
+
+
+def _concave(curve: Curve) -> np.ndarray:
+    """Return the concave hull of a curve at its own points."""
+    used, value = curve.bytes.astype(float), curve.value
+    return np.array(
+        [
+            max(
+                value[a] + (value[b] - value[a]) * (used[i] - used[a]) / max(used[b] - used[a], 1)
+                for a in range(i + 1)
+                for b in range(i, len(curve))
+            )
+            for i in range(len(curve))
+        ]
+    )
