@@ -1,0 +1,145 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instances.checker import check
+from instances.errors import InputError
+from instances.evaluation import evaluate
+from instances.model import MAX_BYTES, Model
+from instances.placement import Placement
+from instances.problem import Instance
+from tests.strategies import instances, placements, random_instance, random_placement
+
+
+def assert_agreement(instance, placement):
+    exact, result = check(instance, placement), evaluate(instance, placement)
+    for value, expected in (
+        (result.latency_ms, exact.latency_ms),
+        (result.saving_ms, exact.saving_ms),
+        (result.empty_latency_ms, exact.latency_ms + exact.saving_ms),
+    ):
+        assert abs(Fraction(value) - expected) <= expected * Fraction(1, 10**12)
+    assert exact.used_bytes == tuple(result.used_bytes.tolist())
+    assert exact.feasible == result.feasible
+
+
+def test_worked_by_hand(tiny, tiny_placement):
+    exact = check(tiny, tiny_placement)
+    assert exact.saving_ms == 9
+    assert exact.latency_ms == Fraction(233, 16)
+    assert exact.used_bytes == (20, 30)
+    assert exact.overfull == ()
+    assert exact.feasible
+
+
+def test_nothing_is_rounded(tiny):
+    # 0.1 is not a tenth; the file says which number it is, and that number counts
+    instance = replace(tiny, demand_rate=[0.1, 0.2, 0.3, 0.0, 0.0, 0.0])
+    exact = check(instance, Placement.empty(instance))
+    assert exact.latency_ms == 10 * (Fraction(0.1) + Fraction(0.2) + Fraction(0.3))
+    assert exact.latency_ms != 6
+    assert exact.saving_ms == 0
+
+
+def test_local_experts_by_hand(tiny):
+    # row 3 waits for expert 1 alone (6 from near); row 4 waits 7 on the device, before and after
+    instance = replace(tiny, local_latency_ms=[0.0, 7.0])
+    exact = check(instance, Placement.of(instance, [(0, 1)]))
+    assert exact.saving_ms == Fraction(1, 2) * (8 - 7)
+    assert exact.latency_ms == Fraction(35, 2) + Fraction(1, 2) * 7 + Fraction(7, 8) + 2
+
+
+def test_overfull_servers_are_listed(tiny):
+    everything = Placement(np.ones((2, 6), dtype=np.bool_))
+    exact = check(replace(tiny, capacity_bytes=[60, 59]), everything)
+    assert exact.used_bytes == (60, 60)
+    assert exact.overfull == (1,)
+    assert not exact.feasible
+    assert check(tiny, everything).overfull == (0, 1)
+
+
+def test_bytes_beyond_the_precision_of_floats(tiny):
+    model = Model(name="huge", expert_bytes=np.array([[2**61 + 1, 2**61 - 1]]), top_k=2)
+    instance = replace(
+        tiny,
+        models=(model,),
+        capacity_bytes=[MAX_BYTES - 1, MAX_BYTES],
+        local_offsets=[0, 0, 0],
+        local_experts=[],
+        demand_user=[0],
+        demand_layer=[0],
+        demand_offsets=[0, 1],
+        demand_experts=[0],
+        demand_rate=[1.0],
+    )
+    exact = check(instance, Placement(np.ones((2, 2), dtype=np.bool_)))
+    assert exact.used_bytes == (MAX_BYTES, MAX_BYTES)
+    assert exact.overfull == (0,)
+
+
+def test_placement_of_another_shape(tiny):
+    with pytest.raises(InputError, match=r"^placement: shape \(3, 6\)"):
+        check(tiny, Placement(np.zeros((3, 6), dtype=np.bool_)))
+
+
+@pytest.mark.parametrize("wild", [False, True])
+@pytest.mark.parametrize("seed", range(200))
+def test_evaluator_agrees(seed, wild):
+    rng = np.random.default_rng([seed, wild])
+    instance = random_instance(rng, max_users=5, max_experts=6, max_rows=60, wild=wild)
+    assert_agreement(instance, random_placement(rng, instance))
+
+
+@given(data=st.data(), instance=instances(wild=True))
+def test_evaluator_agrees_on_what_hypothesis_finds(data, instance):
+    assert_agreement(instance, data.draw(placements(instance)))
+
+
+def chain(server_ms: float, cloud_ms: float, rates: list[float]) -> Instance:
+    """One user, one server, one layer; expert 0 in every row."""
+    return Instance(
+        name="chain",
+        models=(Model.uniform("m", layers=1, experts=2, top_k=1, expert_bytes=1),),
+        server_names=("s",),
+        capacity_bytes=np.array([1]),
+        user_names=("u",),
+        user_model=np.array([0]),
+        latency_ms=np.array([[server_ms]]),
+        cloud_latency_ms=np.array([cloud_ms]),
+        local_latency_ms=np.array([0.0]),
+        local_offsets=np.array([0, 0]),
+        local_experts=np.array([], dtype=int),
+        demand_user=np.zeros(len(rates), dtype=int),
+        demand_layer=np.zeros(len(rates), dtype=int),
+        demand_offsets=np.arange(len(rates) + 1),
+        demand_experts=np.zeros(len(rates), dtype=int),
+        demand_rate=np.array(rates),
+    )
+
+
+@pytest.mark.parametrize(
+    ("server_ms", "cloud_ms"),
+    [
+        (np.nextafter(10.0, 0.0), 10.0),  # the saving is 2e-16 of the latency
+        (1e-12, 1e9),  # the latency is 1e-21 of the saving
+        (0.0, 10.0),
+        (10.0, 10.0),
+    ],
+)
+def test_evaluator_agrees_where_one_is_tiny_against_the_other(server_ms, cloud_ms):
+    rng = np.random.default_rng(1)
+    instance = chain(server_ms, cloud_ms, rng.lognormal(0, 5, 2000).tolist())
+    placement = Placement.of(instance, [(0, 0)])
+    assert_agreement(instance, placement)
+    assert check(instance, placement).saving_ms == (
+        (Fraction(cloud_ms) - Fraction(server_ms)) * sum(map(Fraction, instance.demand_rate))
+    )
+
+
+def test_evaluator_agrees_on_one_large_row_and_many_small_ones():
+    instance = chain(1.0, 3.0, [1e16] + [1.0] * 20_000)
+    assert_agreement(instance, Placement.of(instance, [(0, 0)]))
