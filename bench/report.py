@@ -1,0 +1,305 @@
+"""The report of a store: one self-contained page, two tables as CSV, the figures as files."""
+
+import base64
+import hashlib
+import math
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from bench import formats
+from bench.drawing import Drawing
+from bench.headline import find_headline
+from bench.placement_map import PlacementMap, draw_map
+from bench.plots import draw_gaps, draw_times
+from bench.store import Store
+from bench.summary import Summary, size_rank, summarise
+from instances.errors import InputError
+from instances.files import write_atomically
+from instances.result import CLAIM_TOLERANCE, Status, StopReason
+
+FIGURES = ("gap-to-optimum", "gap-to-bound", "time", "placement")
+"""Names of all figures that a report can hold."""
+
+_HIDDEN = ("unsupported", "solved", "failed")
+"""Columns that repeat others; they stay out of results.csv."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSummary:
+    """What was written.
+
+    Parameters
+    ----------
+    path
+        The page.
+    attempts, solved, failed, unsupported
+        Attempts in the store, and how they ended.
+    instances, proven
+        Instances, and how many of them have a proven optimum.
+    contradictions
+        Claims that other attempts refute; anything but 0 means that something is wrong.
+    tables
+        All tables, see :class:`bench.summary.Summary`.
+    """
+
+    path: Path
+    attempts: int
+    solved: int
+    failed: int
+    unsupported: int
+    instances: int
+    proven: int
+    contradictions: int
+    tables: Summary
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts for a program."""
+        names = ("attempts", "solved", "failed", "unsupported", "instances", "proven")
+        counts = {name: getattr(self, name) for name in names}
+        return {"path": str(self.path), **counts, "contradictions": self.contradictions}
+
+
+def write_report(store: Store, directory: Path) -> ReportSummary:
+    """Write index.html, results.csv, summary.csv and figures/*.svg into a directory.
+
+    Every file is written whole or not at all, the page last. The same store gives the same bytes.
+
+    Raises
+    ------
+    InputError
+        When the directory cannot be made, or the store does not hold what it should.
+    """
+    results = store.results()
+    summary = summarise(results)
+    drawings = _draw(store, summary)
+    page = render_page(summary, drawings, _describe_runs(store, results))
+    directory = Path(directory)
+    try:
+        (directory / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"cannot be made a directory ({error.strerror})"
+        raise InputError("", problem, source=str(directory)) from error
+    for name in FIGURES:  # a figure of an earlier report must not pass for one of this
+        if name not in drawings:
+            (directory / "figures" / f"{name}.svg").unlink(missing_ok=True)
+    for name, drawing in drawings.items():
+        write_atomically(directory / "figures" / f"{name}.svg", drawing.file.encode())
+    results_csv = summary.attempts.drop(columns=list(_HIDDEN))
+    write_atomically(directory / "results.csv", csv_bytes(results_csv))
+    write_atomically(directory / "summary.csv", csv_bytes(summary.families))
+    write_atomically(directory / "index.html", page.encode())
+    attempts = summary.attempts
+    return ReportSummary(
+        path=directory / "index.html",
+        attempts=len(attempts),
+        solved=int(attempts["solved"].sum()),
+        failed=int(attempts["failed"].sum()),
+        unsupported=int(attempts["unsupported"].sum()),
+        instances=len(summary.instances),
+        proven=int(summary.instances["optimum_ms"].notna().sum()),
+        contradictions=len(summary.contradictions),
+        tables=summary,
+    )
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """Return a table as CSV, UTF-8; numbers so that they read back exactly, empty where unknown."""
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text.encode()
+
+
+def render_page(
+    summary: Summary, drawings: dict[str, Drawing], runs: dict[str, Any] | None = None
+) -> str:
+    """Return the page as HTML.
+
+    Parameters
+    ----------
+    summary
+        The tables.
+    drawings
+        Figures by name; those that are missing are left out.
+    runs
+        ``first`` and ``last`` (when the runs started), ``environments`` and ``code_versions``.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bench"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    for name in (
+        *("saving_ratio_text", "latency_ratio_text", "gap_text", "percent_of_optimum_text"),
+        *("seconds_text", "value_text", "count_text"),
+    ):
+        environment.filters[name.removesuffix("_text")] = getattr(formats, name)
+    environment.filters["exactly"] = _exactly
+    environment.globals["plural"] = formats.plural
+    script = _source("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    attempts = summary.attempts
+    instances = summary.instances
+    families = sorted(set(attempts["family"]))
+    return environment.get_template("report.html.j2").render(
+        style=_source("report.css"),
+        script=script,
+        script_digest=digest,
+        version=metadata.version("moeplace"),
+        runs=runs or {"first": "", "last": "", "environments": [], "code_versions": []},
+        headline=find_headline(summary),
+        num_attempts=len(attempts),
+        num_unjudged=_count_unjudged(attempts),
+        num_families=len(families),
+        num_proven=int(instances["optimum_ms"].notna().sum()),
+        num_bounded=int((instances["optimum_ms"].isna() & instances["bound_ms"].notna()).sum()),
+        num_nothing_to_save=int((instances["optimum_ms"] == 0).sum()),
+        wrong_claims=int((attempts["stop_reason"] == StopReason.WRONG_CLAIM).sum()),
+        methods=_records(summary.methods),
+        families=_records(summary.families),
+        instances=_records(instances),
+        failures=_records(summary.failures),
+        guarantees=_records(summary.guarantees),
+        contradictions=_records(summary.contradictions),
+        ratio_matrix=_matrix(summary, "saving_ratio"),
+        gap_matrix=_matrix(summary, "bound_gap"),
+        time_matrix=_time_matrix(summary),
+        some_at_limit=bool((summary.times["at_limit"] > 0).any()),
+        drawings=drawings,
+        tolerance=f"{CLAIM_TOLERANCE:g}",
+    )
+
+
+def _source(name: str) -> str:
+    return (resources.files("bench") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(row) for row in table.to_dict("records")]
+
+
+def _exactly(value: float) -> str:
+    """Write a number so that it reads back exactly; nothing where it is unknown."""
+    return "" if math.isnan(value) else repr(float(value))
+
+
+def _count_unjudged(attempts: pd.DataFrame) -> int:
+    judged = attempts["saving_ratio"].notna() | attempts["bound_gap"].notna()
+    return int((attempts["solved"] & ~judged).sum())
+
+
+def _matrix(summary: Summary, column: str) -> dict[str, Any]:
+    """Arrange the mean and worst of a column by family (rows) and method (columns)."""
+    counted = summary.families[summary.families[f"{column}_count"] > 0]
+    order = summary.methods.sort_values(
+        f"{column}_mean", ascending=column == "bound_gap", kind="stable"
+    )
+    methods = [label for label in order["label"] if label in set(counted["label"])]
+    cells = {}
+    for row in _records(counted):
+        mean = row[f"{column}_mean"]
+        share = 1 - mean if column == "bound_gap" else mean
+        # The fourth power sets 0.99 apart from 0.9, where methods worth using differ.
+        shaded = {"shade": f"{min(1.0, max(0.0, share)) ** 4:.3f}"}
+        cells[row["family"], row["label"]] = row | shaded
+    rows = [
+        {"family": family, "cells": [cells.get((family, method)) for method in methods]}
+        for family in sorted(set(counted["family"]))
+    ]
+    return {"methods": methods, "rows": rows, "column": column}
+
+
+def _time_matrix(summary: Summary) -> dict[str, Any]:
+    times = _records(summary.times)
+    sizes = sorted({row["size"] for row in times}, key=size_rank)
+    cells = {(row["label"], row["size"]): row for row in times}
+    order = summary.methods[summary.methods["solved"] > 0].sort_values(
+        ["seconds_median", "label"], kind="stable"
+    )
+    rows = [
+        {"method": row, "cells": [cells.get((row["label"], size)) for size in sizes]}
+        for row in _records(order)
+    ]
+    return {"sizes": sizes, "rows": rows}
+
+
+def _describe_runs(store: Store, results: pd.DataFrame) -> dict[str, Any]:
+    used = results["environment"].value_counts()
+    started = results["started_at"]
+    return {
+        "first": "" if results.empty else min(started),
+        "last": "" if results.empty else max(started),
+        "environments": [
+            {"facts": environment, "attempts": int(used[number])}
+            for number, environment in store.environments().items()
+            if number in used.index
+        ],
+        "code_versions": sorted(set(results["code_version"])),
+    }
+
+
+def _draw(store: Store, summary: Summary) -> dict[str, Drawing]:
+    attempts = summary.attempts
+    rated = attempts.assign(optimum_gap=1 - attempts["saving_ratio"])
+    made = [
+        draw_gaps(rated, "gap-to-optimum", "optimum_gap"),
+        draw_gaps(rated, "gap-to-bound", "bound_gap"),
+        draw_times(attempts, "time"),
+    ]
+    shown = choose_map(store, summary)
+    if shown is not None:
+        made.append(draw_map(shown, "placement"))
+    return {drawing.name: drawing for drawing in made if drawing is not None}
+
+
+def choose_map(store: Store, summary: Summary) -> PlacementMap | None:
+    """Return the best placement of the largest instance, proven optimal where there is one."""
+    solved = summary.attempts[summary.attempts["solved"]]
+    proven = (solved["status"] == Status.OPTIMAL) & solved["optimum_ms"].notna()
+    ranked = solved.assign(proven=proven).sort_values(
+        ["proven", "experts", "clauses", "instance_label", "saving_ms", "label"],
+        ascending=[False, False, False, True, False, True],
+        kind="stable",
+    )
+    for row in ranked.to_dict("records"):
+        placement = store.placement(row["attempt_id"])
+        if placement is not None:
+            return _map_of(store, row, placement)
+    return None
+
+
+def _map_of(store: Store, row: dict[str, Any], placement: dict[str, Any]) -> PlacementMap:
+    record = store.instance_record(row["checksum"])
+    first: dict[str, int] = {}
+    sizes: list[Any] = []
+    total = 0
+    for model in record.model_shapes:
+        layers, experts = model["layers"], model["experts"]
+        first[model["name"]] = total
+        total += layers * experts
+        sizes.append(np.broadcast_to(model["expert_bytes"], (layers, experts)).ravel())
+    expert_bytes = np.concatenate(sizes).astype(np.float64)
+    num_experts = {model["name"]: model["experts"] for model in record.model_shapes}
+    servers = [server["name"] for server in record.server_shapes]
+    stored = np.zeros((len(servers), total), dtype=np.bool_)
+    for n, server in enumerate(servers):
+        for entry in placement["servers"].get(server, []):
+            start = first[entry["model"]] + entry["layer"] * num_experts[entry["model"]]
+            stored[n, start + np.array(entry["experts"], dtype=np.int64)] = True
+    capacity = np.array([server["capacity_bytes"] for server in record.server_shapes], dtype=float)
+    used = stored @ expert_bytes
+    return PlacementMap(
+        instance=row["instance_label"],
+        method=row["label"],
+        optimal=bool(row["proven"]),
+        servers=tuple(servers),
+        used_shares=np.divide(used, capacity, out=np.full_like(used, np.nan), where=capacity > 0),
+        models=tuple((m["name"], m["layers"], m["experts"]) for m in record.model_shapes),
+        stored=stored,
+    )

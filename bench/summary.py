@@ -1,0 +1,407 @@
+"""From attempts to tables: optima, bounds, ratios, times, failures, guarantees.
+
+Pure: data frames in, data frames out. Two ratios are kept apart under two names: `saving_ratio`
+is F / F* (what guarantees speak of), `latency_ratio` is T / T* (what a user feels). Both exist only
+where some attempt proved the optimum; elsewhere there is `bound_gap`, (bound - F) / bound.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.contradictions import OPTIMUM_TOLERANCE, find_contradictions
+from instances.errors import InputError
+from instances.result import Status, StopReason, relative_gap
+
+SIZES = ("tiny", "small", "medium", "large", "real")
+NO_FAMILY = "(no family)"
+"""Family of instances that were imported rather than generated."""
+
+REQUIRED = (
+    *("instance", "checksum", "family", "size", "instance_seed", "models", "servers", "users"),
+    *("layers", "experts", "top_k", "rows", "clauses", "algorithm", "exact", "parameters", "seed"),
+    *("time_limit", "status", "stop_reason", "reason", "saving_ms", "latency_ms"),
+    *("empty_latency_ms", "bound_saving_ms", "seconds", "guarantee_ratio", "guarantee"),
+)
+_WHOLE = (
+    *("instance_seed", "models", "servers", "users", "layers", "experts", "top_k", "rows"),
+    *("clauses", "seed"),
+)
+_NUMBERS = (
+    *("time_limit", "saving_ms", "latency_ms", "empty_latency_ms", "bound_saving_ms"),
+    *("seconds", "guarantee_ratio"),
+)
+_TEXTS = (
+    *("instance", "checksum", "family", "size", "algorithm", "parameters", "start", "status"),
+    *("stop_reason", "reason", "guarantee"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Summary:
+    """Everything that a report says in numbers.
+
+    Parameters
+    ----------
+    attempts
+        The attempts, sorted, each with `label` (the method: algorithm, with parameters where they
+        differ), `optimum_ms`, `saving_ratio`, `latency_ratio` and `bound_gap` (NaN: undefined).
+    instances
+        One row for each instance: its size, optimum, best proven bound and best known saving.
+    methods
+        One row for each method, over all families.
+    families
+        One row for each method and family.
+    times
+        One row for each method and size of instance; runs that gave a placement.
+    failures
+        Attempts without a placement, grouped by method, reason and kind (failed, unsupported).
+    guarantees
+        Claimed ratios beside the smallest ones measured.
+    contradictions
+        Claims that other attempts refute; empty when all is well.
+    """
+
+    attempts: pd.DataFrame
+    instances: pd.DataFrame
+    methods: pd.DataFrame
+    families: pd.DataFrame
+    times: pd.DataFrame
+    failures: pd.DataFrame
+    guarantees: pd.DataFrame
+    contradictions: pd.DataFrame
+
+
+def summarise(attempts: pd.DataFrame) -> Summary:
+    """Compute every table of the report.
+
+    Raises
+    ------
+    InputError
+        When a column is missing.
+    """
+    prepared = prepare(attempts)
+    contradictions = find_contradictions(prepared)
+    disputed = set(contradictions.loc[contradictions["disputes_optimum"].astype(bool), "checksum"])
+    instances = describe_instances(prepared, disputed)
+    rated = rate(prepared, instances)
+    return Summary(
+        attempts=rated,
+        instances=instances,
+        methods=aggregate(rated, ["label", "exact"]),
+        families=aggregate(rated, ["label", "exact", "family"]),
+        times=tabulate_times(rated),
+        failures=group_failures(rated),
+        guarantees=compare_guarantees(rated),
+        contradictions=contradictions,
+    )
+
+
+def prepare(attempts: pd.DataFrame) -> pd.DataFrame:
+    """Return a sorted copy with plain column types, and with names fit for display.
+
+    Raises
+    ------
+    InputError
+        When a column is missing.
+    """
+    for column in REQUIRED:
+        if column not in attempts.columns:
+            raise InputError("results", f"column {column!r} is missing")
+    prepared = attempts.copy()
+    if "start" not in prepared.columns:
+        prepared["start"] = ""
+    for column in _WHOLE:
+        prepared[column] = pd.to_numeric(prepared[column]).astype("Int64")
+    for column in _NUMBERS:
+        prepared[column] = pd.to_numeric(prepared[column]).astype(np.float64)
+    for column in _TEXTS:
+        prepared[column] = [_text(value) for value in prepared[column]]
+    prepared["exact"] = prepared["exact"].astype(bool)
+    prepared["family"] = prepared["family"].replace("", NO_FAMILY)
+    bounds = prepared["bound_saving_ms"]
+    prepared["bound_saving_ms"] = bounds.where(np.isfinite(bounds), np.nan)
+    prepared["label"] = _labels(prepared)
+    prepared["instance_label"] = _instance_labels(prepared)
+    prepared["unsupported"] = prepared["stop_reason"] == StopReason.UNSUPPORTED
+    prepared["solved"] = prepared["status"].isin([Status.OPTIMAL, Status.FEASIBLE])
+    prepared["failed"] = ~prepared["solved"] & ~prepared["unsupported"]
+    order = ["family", "size", "instance_seed", "instance", "checksum", "algorithm", "parameters"]
+    order += ["start", "time_limit", "seed", "status", "seconds"]
+    prepared = prepared.sort_values(
+        order, kind="stable", key=lambda c: c.map(size_rank) if c.name == "size" else c
+    )
+    return prepared.reset_index(drop=True)
+
+
+def size_rank(size: str) -> tuple[int, str]:
+    """Return the sort key of a size name: tiny to real, then the unknown ones by name."""
+    return (SIZES.index(size), "") if size in SIZES else (len(SIZES), size)
+
+
+def describe_instances(attempts: pd.DataFrame, disputed: set[str]) -> pd.DataFrame:
+    """Return one row for each instance: what is proven about it, and the best that was found.
+
+    Parameters
+    ----------
+    attempts
+        Prepared attempts.
+    disputed
+        Checksums of instances whose optimum or bounds contradict each other: nothing counts as
+        proven there.
+    """
+    described = []
+    for checksum, group in attempts.groupby("checksum", sort=False):
+        first = group.iloc[0]
+        solved = group[group["solved"]]
+        trusted = checksum not in disputed
+        proofs = solved[solved["status"] == Status.OPTIMAL] if trusted else solved.iloc[:0]
+        best_saving = solved["saving_ms"].max()
+        row = {
+            **first[["instance", "instance_label", "checksum", "family", "size"]].to_dict(),
+            **first[["instance_seed", "models", "servers", "users", "layers"]].to_dict(),
+            **first[["experts", "top_k", "rows", "clauses"]].to_dict(),
+            "empty_latency_ms": group["empty_latency_ms"].max(),
+            "disputed": not trusted,
+            "best_saving_ms": best_saving,
+            "best_by": _names(solved[_reaches(solved["saving_ms"], best_saving)]),
+            "optimum_ms": math.nan,
+            "optimum_latency_ms": math.nan,
+            "proven_by": "",
+            "bound_ms": math.nan,
+            "bound_by": "",
+        }
+        claims = group[group["bound_saving_ms"].notna()] if trusted else group.iloc[:0]
+        if not proofs.empty:
+            winner = proofs.loc[proofs["saving_ms"].idxmax()]
+            row["optimum_ms"] = row["bound_ms"] = winner["saving_ms"]
+            row["optimum_latency_ms"] = winner["latency_ms"]  # T(empty) - F*, summed exactly
+            row["proven_by"] = row["bound_by"] = _names(proofs)
+        elif not claims.empty:
+            least = claims["bound_saving_ms"].min()
+            # Within the tolerance of solvers a bound may lie below a saving: the saving stands.
+            row["bound_ms"] = least if math.isnan(best_saving) else max(least, best_saving)
+            row["bound_by"] = _names(claims[claims["bound_saving_ms"] == least])
+        described.append(row)
+    columns = ["instance", "instance_label", "checksum", "family", "size", "instance_seed"]
+    columns += ["models", "servers", "users", "layers", "experts", "top_k", "rows", "clauses"]
+    columns += ["empty_latency_ms", "optimum_ms", "optimum_latency_ms", "proven_by", "bound_ms"]
+    columns += ["bound_by", "best_saving_ms", "best_by", "disputed"]
+    return pd.DataFrame(described, columns=columns)
+
+
+def rate(attempts: pd.DataFrame, instances: pd.DataFrame) -> pd.DataFrame:
+    """Add the optimum and bound of the instance, both ratios and the gap to every attempt."""
+    known = instances[["checksum", "optimum_ms", "optimum_latency_ms", "bound_ms"]]
+    rated = attempts.merge(known, on="checksum", how="left", validate="many_to_one")
+    rows = rated[["saving_ms", "latency_ms", "optimum_ms", "optimum_latency_ms", "bound_ms"]]
+    saving_ratios, latency_ratios, gaps = [], [], []
+    for saving, latency, optimum, optimum_latency, bound in rows.itertuples(index=False):
+        saving_ratios.append(ratio_to_optimum(saving, optimum))
+        latency_ratios.append(ratio_to_optimum(latency, optimum_latency))
+        unknown = math.isnan(optimum) and not math.isnan(saving) and not math.isnan(bound)
+        gaps.append(relative_gap(saving, bound) if unknown else math.nan)
+    rated["saving_ratio"] = np.array(saving_ratios, dtype=np.float64)
+    rated["latency_ratio"] = np.array(latency_ratios, dtype=np.float64)
+    rated["bound_gap"] = np.array(gaps, dtype=np.float64)
+    return rated
+
+
+def ratio_to_optimum(value: float, optimum: float) -> float:
+    """Return value / optimum; 1 when both are 0, infinite when only the optimum is 0.
+
+    >>> ratio_to_optimum(3.0, 4.0), ratio_to_optimum(0.0, 0.0), ratio_to_optimum(1.0, 0.0)
+    (0.75, 1.0, inf)
+    """
+    if math.isnan(value) or math.isnan(optimum):
+        return math.nan
+    if optimum == 0:
+        return 1.0 if value == 0 else math.inf
+    return value / optimum
+
+
+def aggregate(rated: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return counts, mean and worst ratios, gaps and times of the attempts with equal keys."""
+    rows = []
+    for values, group in rated.groupby(keys, sort=False):
+        solved = group[group["solved"]]
+        row = dict(zip(keys, values, strict=True))
+        row |= {
+            "attempts": len(group),
+            "instances": group["checksum"].nunique(),
+            "solved": len(solved),
+            "failed": int(group["failed"].sum()),
+            "unsupported": int(group["unsupported"].sum()),
+            "proven": int((group["status"] == Status.OPTIMAL).sum()),
+        }
+        for column, worst in (
+            ("saving_ratio", "min"),
+            ("latency_ratio", "max"),
+            ("bound_gap", "max"),
+        ):
+            row |= _mean_and_worst(group, column, worst)
+        row["seconds_median"] = solved["seconds"].median()
+        row["seconds_max"] = solved["seconds"].max()
+        rows.append(row)
+    columns = [*keys, "attempts", "instances", "solved", "failed", "unsupported", "proven"]
+    for column in ("saving_ratio", "latency_ratio", "bound_gap"):
+        columns += [f"{column}_{part}" for part in ("count", "mean", "worst", "worst_on")]
+    table = pd.DataFrame(rows, columns=[*columns, "seconds_median", "seconds_max"])
+    by = (["family"] if "family" in keys else []) + ["saving_ratio_mean", "bound_gap_mean", "label"]
+    ascending = [column != "saving_ratio_mean" for column in by]
+    return table.sort_values(by, ascending=ascending, kind="stable").reset_index(drop=True)
+
+
+def tabulate_times(rated: pd.DataFrame) -> pd.DataFrame:
+    """Return median and largest time of each method on each size of instance."""
+    solved = rated[rated["solved"]]
+    rows = [
+        {
+            "label": label,
+            "exact": exact,
+            "size": size,
+            "runs": len(group),
+            "seconds_median": group["seconds"].median(),
+            "seconds_max": group["seconds"].max(),
+            "at_limit": int((group["stop_reason"] == StopReason.TIME_LIMIT).sum()),
+        }
+        for (label, exact, size), group in solved.groupby(["label", "exact", "size"], sort=False)
+    ]
+    columns = ["label", "exact", "size", "runs", "seconds_median", "seconds_max", "at_limit"]
+    table = pd.DataFrame(rows, columns=columns)
+    order = sorted(range(len(rows)), key=lambda i: (rows[i]["label"], size_rank(rows[i]["size"])))
+    return table.iloc[order].reset_index(drop=True)
+
+
+def group_failures(rated: pd.DataFrame) -> pd.DataFrame:
+    """Return the attempts without a placement, grouped; real failures before unsupported ones."""
+    missing = rated[~rated["solved"]].copy()
+    missing["kind"] = np.where(missing["unsupported"], "unsupported", "failed")
+    rows = [
+        {
+            "kind": kind,
+            "label": label,
+            "status": status,
+            "stop_reason": stop_reason,
+            "reason": reason,
+            "count": len(group),
+            "families": ", ".join(sorted(set(group["family"]))),
+            "example": group.iloc[0]["instance_label"],
+        }
+        for (kind, label, status, stop_reason, reason), group in missing.groupby(
+            ["kind", "label", "status", "stop_reason", "reason"], sort=False
+        )
+    ]
+    columns = ["kind", "label", "status", "stop_reason", "reason", "count", "families", "example"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(
+        ["kind", "label", "count", "reason"], ascending=[True, True, False, True], kind="stable"
+    ).reset_index(drop=True)
+
+
+def compare_guarantees(rated: pd.DataFrame) -> pd.DataFrame:
+    """Return what each method with a guarantee claims, beside the least that it reached."""
+    rows = []
+    stated = rated[rated["guarantee"] != ""]
+    for (label, formula), group in stated.groupby(["label", "guarantee"], sort=False):
+        covered = group[group["guarantee_ratio"].notna()]
+        row = {
+            "label": label,
+            "guarantee": formula,
+            "instances": group["checksum"].nunique(),
+            "covered": covered["checksum"].nunique(),
+            "claimed_least": covered["guarantee_ratio"].min(),
+            "claimed_most": covered["guarantee_ratio"].max(),
+        }
+        row |= _mean_and_worst(covered, "saving_ratio", "min")
+        # Where no guarantee is claimed the smallest ratio is still worth knowing.
+        uncovered = group[group["guarantee_ratio"].isna()]
+        row["uncovered_worst"] = uncovered["saving_ratio"].min()
+        margins = (covered["saving_ratio"] - covered["guarantee_ratio"]).dropna()
+        row["margin"] = margins.min()
+        row["margin_on"] = "" if margins.empty else covered.loc[margins.idxmin(), "instance_label"]
+        rows.append(row)
+    columns = ["label", "guarantee", "instances", "covered", "claimed_least", "claimed_most"]
+    columns += [f"saving_ratio_{part}" for part in ("count", "mean", "worst", "worst_on")]
+    table = pd.DataFrame(rows, columns=[*columns, "uncovered_worst", "margin", "margin_on"])
+    return table.sort_values(["label", "guarantee"], kind="stable").reset_index(drop=True)
+
+
+def _mean_and_worst(group: pd.DataFrame, column: str, worst: str) -> dict[str, object]:
+    values = group[column].dropna()
+    row: dict[str, object] = {
+        f"{column}_count": len(values),
+        f"{column}_mean": math.nan,
+        f"{column}_worst": math.nan,
+        f"{column}_worst_on": "",
+    }
+    if not values.empty:
+        position = values.idxmin() if worst == "min" else values.idxmax()
+        row[f"{column}_mean"] = math.fsum(values) / len(values)
+        row[f"{column}_worst"] = float(values[position])
+        row[f"{column}_worst_on"] = group.loc[position, "instance_label"]
+    return row
+
+
+def _reaches(savings: pd.Series, best: float) -> pd.Series:
+    return savings >= best - OPTIMUM_TOLERANCE * abs(best)
+
+
+def _names(attempts: pd.DataFrame) -> str:
+    return ", ".join(sorted(set(attempts["label"])))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True) if value else ""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
+        return ""
+    return str(value)
+
+
+def _labels(attempts: pd.DataFrame) -> list[str]:
+    """Name the algorithm, with its settings where the store holds several of one kind."""
+    settings = attempts.groupby("algorithm")["parameters"].transform("nunique")
+    limits = _varies(attempts, "time_limit", ["parameters", "start"])
+    starts = _varies(attempts, "start", ["parameters", "time_limit"])
+    labels = []
+    for row, with_parameters, with_limit, with_start in zip(
+        attempts.itertuples(), settings > 1, limits, starts, strict=True
+    ):
+        parts = [row.algorithm]
+        if with_parameters and row.parameters not in ("", "{}"):
+            parts.append(_parameters_text(row.parameters))
+        if with_start and row.start:
+            parts.append("cold start" if row.start == "none" else "warm start")
+        if with_limit:
+            parts.append("no limit" if math.isnan(row.time_limit) else f"{row.time_limit:g} s")
+        labels.append(", ".join(parts))
+    return labels
+
+
+def _varies(attempts: pd.DataFrame, column: str, others: list[str]) -> pd.Series:
+    """Tell for each attempt whether its algorithm ran twice with nothing but `column` changed."""
+    same = ["checksum", "algorithm", "seed", *others]
+    values = attempts.groupby(same, dropna=False)[column].transform("nunique", dropna=False)
+    return values.groupby(attempts["algorithm"]).transform("max") > 1
+
+
+def _parameters_text(parameters: str) -> str:
+    try:
+        given = json.loads(parameters)
+    except json.JSONDecodeError:
+        return parameters
+    if not isinstance(given, dict):
+        return parameters
+    return ", ".join(f"{name}={given[name]}" for name in sorted(given))
+
+
+def _instance_labels(attempts: pd.DataFrame) -> pd.Series:
+    """Name the instance; where two different ones share a name, add the start of the checksum."""
+    shared = attempts.groupby("instance")["checksum"].transform("nunique") > 1
+    return attempts["instance"].where(
+        ~shared, attempts["instance"] + " #" + attempts["checksum"].str[:8]
+    )
