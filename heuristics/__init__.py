@@ -9,6 +9,7 @@ from heuristics.baselines import (
     ROUND_ROBIN,
 )
 from heuristics.greedy import GREEDY
+from heuristics.improve import IMPROVE
 from heuristics.successive import SUCCESSIVE_DP, SUCCESSIVE_HULL
 from instances.registry import Algorithm, Registry
 
@@ -24,6 +25,7 @@ for _algorithm in (
     GREEDY,
     SUCCESSIVE_DP,
     SUCCESSIVE_HULL,
+    IMPROVE,
 ):
     HEURISTICS.register(_algorithm)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.placement import Placement
-from instances.problem import Instance
+from instances.problem import MAX_BYTES, Instance
 from instances.registry import Algorithm, Guarantee
 from instances.structure.clauses import Clauses, build_clauses
 from instances.structure.curves import Curve, add_all
@@ -65,7 +65,8 @@ def successive_hull(
 ) -> Placement:
     """Each server gains >= (1 - B / Q_n) of its best gain, B the bytes of the largest layer.
 
-    So F >= (1 - B / Q) OPT on one server, and F >= 1/2 OPT for K = 1. Polynomial for every number
+    So F >= (1 - B / Q) OPT on one server, and F >= 1/2 OPT for K = 1 and experts of one size (a
+    little less for unequal sizes: see the guarantee). Polynomial for every number
     of experts and every K: for each layer a sweep of minimum cuts finds the breakpoints of the
     concave hull of gain against bytes, peeling puts further sets between them, and a max-plus sum
     over layers and models picks the best combination.
@@ -94,7 +95,7 @@ def _one_server_after_the_other(
     deadline = Deadline.after(time_limit)
     clauses = build_clauses(instance)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
-    for server in _server_order(instance, clauses, order):
+    for server in server_order(instance, clauses, order):
         if deadline.passed:
             break
         stored[server] = best_response(
@@ -132,7 +133,14 @@ def best_response(
     return chosen
 
 
-def _server_order(instance: Instance, clauses: Clauses, order: Sequence[str] | None) -> list[int]:
+def server_order(instance: Instance, clauses: Clauses, order: Sequence[str] | None) -> list[int]:
+    """Return server indices in the given order, or those first whose clauses are worth most.
+
+    Raises
+    ------
+    InputError
+        When the order does not list every server once.
+    """
     if order is None:
         worth = np.bincount(
             clauses.server_set, weights=clauses.weight, minlength=clauses.server_sets.shape[0]
@@ -158,12 +166,16 @@ def _supports(instance: Instance) -> str | None:
 
 
 def _hull_ratio(instance: Instance) -> float | None:
-    if instance.num_servers == 1:
-        largest = np.add.reduceat(instance.expert_bytes, instance.layer_expert_offset[:-1]).max()
-        capacity = int(instance.capacity_bytes[0])
-        if instance.top_k > 1:
-            return max(0.0, 1.0 - int(largest) / capacity) if capacity else 1.0
-    return _ratio(instance)
+    if instance.num_servers > 1 and instance.top_k > 1:
+        return None
+    sizes = instance.expert_bytes
+    if instance.top_k > 1:  # a segment of the hull has at most the bytes of a layer
+        segment = int(np.add.reduceat(sizes, instance.layer_expert_offset[:-1]).max())
+    else:  # additive gains: a segment is one expert, and one size leaves nothing to thin
+        segment = int(sizes.max()) if sizes.min() < sizes.max() else 0
+    capacity = int(min(q for q in (*instance.capacity_bytes, MAX_BYTES) if q > 0))
+    share = max(0.0, 1.0 - segment / capacity)
+    return share if instance.num_servers == 1 else share / (1.0 + share)
 
 
 def _ratio(instance: Instance) -> float | None:
@@ -187,6 +199,13 @@ SUCCESSIVE_DP = Algorithm(
         ratio=_ratio,
     ),
 )
+HULL_GUARANTEE = Guarantee(
+    formula="F >= a OPT on one server, F >= a / (1 + a) OPT for K = 1, a = 1 - B / Q: B the bytes of "
+    "the largest layer (K = 1: of the largest expert, 0 if all have one size), Q the least storage",
+    scope="one server with any K; K = 1 with any servers and sizes",
+    source="docs/theory.md, G1 and G3",
+    ratio=_hull_ratio,
+)
 SUCCESSIVE_HULL = Algorithm(
     name="successive-hull",
     solve=successive_hull,
@@ -194,11 +213,5 @@ SUCCESSIVE_HULL = Algorithm(
     summary="servers one after the other, layers by minimum cuts: polynomial for every E and K",
     source="docs/theory.md, G3; peeling: Charikar 2000",
     complexity="O(N (R + L cuts + L E Q)), Q in experts, at most 2 E cuts a layer",
-    guarantee=Guarantee(
-        formula="F >= (1 - B / Q) OPT (one server, B bytes of the largest layer); "
-        "F >= 1/2 OPT (K = 1)",
-        scope="one server with any K; K = 1 with any servers and sizes",
-        source="docs/theory.md, G1 and G3",
-        ratio=_hull_ratio,
-    ),
+    guarantee=HULL_GUARANTEE,
 )
