@@ -17,6 +17,7 @@ int32, numbers float64, all little-endian; other widths are read too, but never 
 import io
 import json
 import math
+import re
 import zipfile
 import zlib
 from typing import Any
@@ -34,6 +35,7 @@ from instances.fields import (
     require_integer,
     require_list,
     require_name,
+    show,
 )
 from instances.parsing import INSTANCE_FORMAT, VERSION, check_header, check_model_size
 from instances.problem import ARRAYS, Instance, Model
@@ -43,6 +45,10 @@ _SUFFIX = ".npy"
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows: equal instances give equal bytes
 _UNIX = 3
 _MODE = 0o644 << 16
+_NPY_HEADER = re.compile(  # spaces taken out
+    r"\{'descr':'([^']{1,9})','fortran_order':(True|False),'shape':\(((?:\d{1,19},?){0,4})\),?\}"
+)
+_NPY_TYPE = re.compile(r"[<>|=]?([iu][1248]|f[248])")
 
 
 def archive_bytes(instance: Instance) -> bytes:
@@ -133,23 +139,38 @@ def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
 
 
 def _array(data: bytes, name: str) -> NDArray[Any]:
-    file = io.BytesIO(data)
+    """Decode an npy file.
+
+    Not by ``numpy.lib.format``: that takes memory on the word of the header, and hands the header
+    to Python's parser, which damaged text can bring down.
+    """
     try:
-        version = npy.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"version {version} of the npy format")
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-        if dtype.kind not in "iuf" or dtype.itemsize > 8:
-            raise ValueError(f"values of type {dtype}")
-        needed, there = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
-        if needed != there:
-            raise ValueError(f"shape {shape} needs {needed} bytes, {there} are there")
-        file.seek(0)
-        array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        header, content = _split(data)
+        match = _NPY_HEADER.fullmatch("".join(header.split()))
+        if match is None:
+            raise ValueError(f"header {show(header.strip())}")
+        descr, fortran_order, dimensions = match.groups()
+        if not _NPY_TYPE.fullmatch(descr):
+            raise ValueError(f"values of type {descr!r}")
+        dtype = np.dtype(descr)
+        shape = tuple(int(dimension) for dimension in re.findall(r"\d+", dimensions))
+        needed = math.prod(shape) * dtype.itemsize
+        if needed != len(content):
+            raise ValueError(f"shape {shape} needs {needed} bytes, {len(content)} are there")
+        array = np.frombuffer(content, dtype=dtype)
+        return array.reshape(shape, order="F" if fortran_order == "True" else "C")
     except ValueError as error:
         raise InputError(name, f"not a readable array: {error}") from None
-    return array
+
+
+def _split(data: bytes) -> tuple[str, memoryview]:
+    """Return the header of an npy file and what follows."""
+    width = {1: 2, 2: 4}.get(data[6]) if len(data) > 7 else None
+    if not data.startswith(npy.MAGIC_PREFIX) or width is None:
+        raise ValueError(f"begins with {show(data[:8])}, not as version 1 or 2 of the npy format")
+    begin = 8 + width
+    end = begin + int.from_bytes(data[8:begin], "little")
+    return data[begin:end].decode("latin-1"), memoryview(data)[end:]
 
 
 def _models(value: object, expert_bytes: NDArray[Any]) -> tuple[Model, ...]:

@@ -48,11 +48,18 @@ def instance_from_dict(data: object) -> Instance:
         data, "", ("format", "version", "name", "models", "servers", "users", "demands")
     )
     name = require_name(fields["name"], "name")
-    models = _models(require_list(fields["models"], "models"))
-    servers = _servers(require_list(fields["servers"], "servers"))
-    users = _users(require_list(fields["users"], "users"), models, len(servers["server_names"]))
+    models = _models(_entries(fields, "models"))
+    servers = _servers(_entries(fields, "servers"))
+    users = _users(_entries(fields, "users"), models, len(servers["server_names"]))
     demands = _demands(fields["demands"])
     return Instance(name=name, models=models, **servers, **users, **demands)
+
+
+def _entries(fields: dict[str, Any], name: str) -> list[Any]:
+    entries = require_list(fields[name], name)
+    if not entries:
+        raise InputError(name, "the list is empty; at least one is needed")
+    return entries
 
 
 def check_header(data: object, expected_format: str) -> None:
