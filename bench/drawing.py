@@ -195,10 +195,11 @@ class Canvas:
     def add_legend(self, handles: Sequence[Line2D], *, below: float) -> None:
         """Put a legend under the plot, `below` points lower, centred on the drawing."""
         if handles:
+            centre = (self.layout.width / 2 - self._left) / self.plot_width
             self.axes.legend(
                 handles=list(handles),
                 loc="upper center",
-                bbox_to_anchor=(0.5, -below / self.plot_height),
+                bbox_to_anchor=(centre, -below / self.plot_height),
                 ncols=legend_columns(self.layout, [str(h.get_label()) for h in handles]),
                 handletextpad=0.3,
                 columnspacing=1.2,

@@ -5,6 +5,7 @@ the optimum; a difference of less than 1e-9 is rounding noise and is not held ag
 """
 
 import math
+from datetime import UTC, datetime
 
 NOISE = 1e-9
 MISSING = "\N{EN DASH}"
@@ -87,6 +88,15 @@ def count_text(count: float) -> str:
     ('999', True)
     """
     return _special(count) or f"{int(count):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def moment_text(moment: str) -> str:
+    """Return an ISO 8601 time as day and minute, UTC.
+
+    >>> moment_text("2026-11-23T04:10:31.5+00:00"), moment_text("2026-11-23T05:10:00+01:00")
+    ('2026-11-23 04:10 UTC', '2026-11-23 04:10 UTC')
+    """
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:

@@ -137,7 +137,7 @@ def render_page(
     )
     for name in (
         *("saving_ratio_text", "latency_ratio_text", "gap_text", "percent_of_optimum_text"),
-        *("seconds_text", "value_text", "count_text"),
+        *("seconds_text", "value_text", "count_text", "moment_text"),
     ):
         environment.filters[name.removesuffix("_text")] = getattr(formats, name)
     environment.filters["exactly"] = _exactly
