@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from bench.server import SCRATCH_VARIABLE
+
 PROCESS_ID = os.getpid()
 OWN_ROOM = "heuristics."
 """Methods of this package are warmed here. A stranger's method that crashes must take nothing but
@@ -33,8 +35,8 @@ def _clean_up() -> None:
                 os.killpg(int(entry.parent.name), signal.SIGKILL)
         except OSError:  # it ended meanwhile
             continue
-    if "MOEPLACE_SCRATCH" in os.environ:
-        shutil.rmtree(os.environ["MOEPLACE_SCRATCH"], ignore_errors=True)
+    if SCRATCH_VARIABLE in os.environ:
+        shutil.rmtree(os.environ[SCRATCH_VARIABLE], ignore_errors=True)
 
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the main process

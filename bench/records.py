@@ -56,6 +56,15 @@ class AttemptKey:
     start: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended, and which code ran."""
+
+    status: str
+    stop_reason: str
+    code_version: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
     """One finished attempt; see the schema."""

@@ -5,7 +5,6 @@ its own whose whole process group can be killed. What ends up in the parent is a
 :class:`~bench.worker.Answer`, whatever the method does: hang, crash, raise, or eat memory.
 """
 
-import functools
 import math
 import multiprocessing
 import os
@@ -17,12 +16,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing import connection as pipes
-from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from bench import worker
+from bench.server import start_server
 from bench.worker import Answer, Begun, Job, failure, pack
 from instances.errors import InputError
 from instances.placement import Placement
@@ -38,12 +37,6 @@ SETUP_LIMIT_S = 300.0
 
 LOG_BYTES = 20_000
 """How much of the end of what a method prints is kept."""
-
-SCRATCH_VARIABLE = "MOEPLACE_SCRATCH"
-"""Tells the fork server which folder it has to remove at its end."""
-
-_SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""A fork server must not hold threads, and one solve must not take the cores of another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +125,7 @@ class SandboxedSolve:
             ) from error
         self._limits = limits
         context = multiprocessing.get_context("forkserver")
-        self._scratch = Path(tempfile.mkdtemp(dir=_start_server(context)))
+        self._scratch = Path(tempfile.mkdtemp(dir=start_server()))
         self._connection, far_end = context.Pipe(duplex=False)
         self._process = context.Process(
             target=worker.main, args=(far_end, content, str(self._scratch)), daemon=True
@@ -288,31 +281,6 @@ def wait_for(*solves: SandboxedSolve) -> None:
     waitables = [waitable for solve in solves for waitable in solve.waitables]
     left = min(solve.seconds_left for solve in solves)
     pipes.wait(waitables, timeout=None if math.isinf(left) else left)
-
-
-def _start_server(context: Any) -> Path:
-    """Start the fork server, single-threaded, unless it runs already; return its scratch folder."""
-    scratch = _scratch_folder()
-    scratch.mkdir(mode=0o700, exist_ok=True)
-    context.set_forkserver_preload(["bench.nursery"])
-    given = {**dict.fromkeys(_SINGLE_THREADED, "1"), SCRATCH_VARIABLE: str(scratch)}
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        ensure_running()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-    return scratch
-
-
-@functools.cache
-def _scratch_folder() -> Path:
-    """Return a folder that the fork server removes at its end, however this process ends."""
-    return Path(tempfile.mkdtemp(prefix="moeplace-"))
 
 
 def _signal_name(number: int) -> str:

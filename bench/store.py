@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from bench.environment import Environment
-from bench.records import AttemptKey, AttemptRecord, InstanceRecord
+from bench.records import AttemptKey, AttemptRecord, Ending, InstanceRecord
 from bench.schema import (
     APPLICATION_ID,
     MAYBE_WHOLE,
@@ -175,16 +175,14 @@ class Store:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def finished(self) -> dict[AttemptKey, tuple[str, str]]:
-        """Status and code version of every attempt that the store holds."""
-        query = (
-            "SELECT checksum, algorithm, parameters, seed, time_limit, start, status, code_version "
-            "FROM attempts"
-        )
-        names = ("checksum", "algorithm", "parameters", "seed", "time_limit", "start")
+    def finished(self) -> dict[AttemptKey, Ending]:
+        """How every attempt that the store holds has ended."""
+        key = tuple(item.name for item in fields(AttemptKey))
+        ending = tuple(item.name for item in fields(Ending))
+        query = f"SELECT {', '.join((*key, *ending))} FROM attempts"
         with _plainly(self.path):
             return {
-                AttemptKey(**dict(zip(names, row, strict=False))): (row[-2], row[-1])
+                AttemptKey(**dict(zip(key, row, strict=False))): Ending(*row[len(key) :])
                 for row in self._connection.execute(query)
             }
 

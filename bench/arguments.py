@@ -1,0 +1,399 @@
+"""What can be said on the command line, with help for newcomers."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from bench.presets import PRESETS
+
+OVERVIEW = """\
+Which experts of a mixture-of-experts model should be stored on which edge server, so that a token
+takes the least time? moeplace makes instances of that question, solves them exactly and
+approximately, checks placements, and reports how far from optimal each method is.
+"""
+
+FIRST_STEPS = """\
+first steps:
+  moeplace generate mixtral --size small --seed 0 -o mixtral.json
+  moeplace solve mixtral.json --with greedy -o placement.json
+  moeplace check mixtral.json placement.json
+  moeplace run --families tiny mixtral --seeds 0-4 --store results.sqlite
+  moeplace report --store results.sqlite -o report
+
+Every command explains itself: moeplace COMMAND --help
+Exit codes: 0 fine; 1 it ran, but there is no usable answer; 2 bad input.
+"""
+
+
+DEFAULT_RUN_LIMIT_S = 60.0
+"""Time limit of ``run`` when none is given: among many instances there is always one that hangs."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Write one line to stderr and exit with code 2."""
+        self.exit(2, f"moeplace: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
+class Version(argparse.Action):
+    """Print the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        """Print and exit."""
+        from importlib import metadata
+
+        parser.exit(0, f"moeplace {metadata.version('moeplace')}\n")
+
+
+class Words(argparse.Action):
+    """Collect words that are separated by spaces or commas."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
+    ) -> None:
+        """Store a list of text."""
+        words = [word for value in values for word in value.split(",") if word]
+        if not words:
+            raise argparse.ArgumentError(self, "nothing is given")
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), *words])
+
+
+class Seeds(argparse.Action):
+    """Collect seeds: ``0 1 2``, ``0,1,2`` or ``0-2``."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
+    ) -> None:
+        """Store a list of whole numbers without repetition."""
+        seeds: dict[int, None] = {}
+        for word in (word for value in values for word in value.split(",") if word):
+            match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", word)
+            first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+            if last < first or last - first >= 100_000:
+                raise argparse.ArgumentError(
+                    self, f"{word!r} is neither a seed (0, 1, ...) nor a range such as 0-4"
+                )
+            seeds.update(dict.fromkeys(range(first, last + 1)))
+        if not seeds:
+            raise argparse.ArgumentError(self, "nothing is given")
+        setattr(namespace, self.dest, list(seeds))
+
+
+def seconds(text: str) -> float:
+    """Read a positive number of seconds."""
+    return _positive(text, "seconds")
+
+
+def gigabytes(text: str) -> int:
+    """Read a positive number of gigabytes (10^9 bytes) as bytes."""
+    return max(1, round(_positive(text, "gigabytes") * 1e9))
+
+
+def whole(text: str) -> int:
+    """Read a whole number from 0."""
+    if not re.fullmatch(r"\d{1,18}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def jobs(text: str) -> int:
+    """Read a number of processes."""
+    if not re.fullmatch(r"[1-9]\d{0,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes (1, 2, ...)")
+    return int(text)
+
+
+def _positive(text: str, unit: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e12:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of {unit}")
+    return value
+
+
+def make_parser(words: Sequence[str] = ()) -> Parser:
+    """Return the parser of all commands.
+
+    ``words`` is the command line: the arguments of ``import`` are known to the readers of traces,
+    which are slow to load, so they are added only when the command is ``import``.
+    """
+    parser = Parser(
+        prog="moeplace",
+        description=OVERVIEW,
+        epilog=FIRST_STEPS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True
+    )
+    _add_list(commands)
+    _add_generate(commands)
+    _add_import(commands, load="import" in words[:1])
+    _add_solve(commands)
+    _add_check(commands)
+    _add_run(commands)
+    _add_report(commands)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, module: str, summary: str, *, about: str = "", example: str
+) -> Parser:
+    parser: Parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n{about}".rstrip(),
+        epilog=f"example:\n{example.rstrip()}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(module=module)
+    return parser
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object for programs")
+
+
+def _add_list(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "list",
+        "listing",
+        "list the families of instances, the models, and the methods",
+        example="  moeplace list heuristics\n  moeplace list models --json",
+    )
+    parser.add_argument(
+        "group",
+        nargs="?",
+        metavar="families|models|heuristics|exact",
+        choices=("families", "models", "heuristics", "exact"),
+        help="what to list; all of it when left out",
+    )
+    _add_json(parser)
+
+
+def _add_generate(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "generate",
+        "generate",
+        "generate an instance of a family",
+        about="The same family, size, seed and options give the same bytes on every machine.",
+        example="  moeplace generate mixtral --size small --seed 7 -o mixtral.json.gz",
+    )
+    parser.add_argument("family", metavar="FAMILY", help="see: moeplace list families")
+    parser.add_argument("--size", metavar="SIZE", help="default: the family's smallest")
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--routing", metavar="NAME", help="how tokens choose experts; default: the family's own"
+    )
+    parser.add_argument(
+        "--precision", metavar="NAME", help="width of the stored weights, for example bf16 or fp8"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="instance file: .json, .json.gz or .npz",
+    )
+    _add_json(parser)
+
+
+def _add_import(commands: Any, *, load: bool) -> None:
+    parser = _command(
+        commands,
+        "import",
+        "importing",
+        "make an instance of recorded routing",
+        example="  moeplace import routes --help",
+    )
+    if load:
+        from bench.commands.importing import add_formats
+
+        add_formats(parser)
+
+
+def _add_solve(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "solve",
+        "solve",
+        "solve an instance with one method",
+        about="The method runs in a process of its own; what it claims is checked.",
+        example=(
+            "  moeplace solve mixtral.json --with successive-dp -o placement.json\n"
+            "  moeplace solve mixtral.json --with milp-compact --time-limit 60 --json"
+        ),
+    )
+    parser.add_argument("file", metavar="FILE", help="instance file")
+    parser.add_argument(
+        "--with",
+        dest="method",
+        required=True,
+        metavar="NAME",
+        help="see: moeplace list heuristics, moeplace list exact",
+    )
+    parser.add_argument(
+        "--seed", type=whole, default=0, metavar="N", help="for randomised methods; default: 0"
+    )
+    _add_limits(parser, default=None)
+    parser.add_argument(
+        "--start",
+        metavar="FILE|auto|none",
+        help="where the method starts from: a placement file, the best placement of the quick "
+        "heuristics (auto, the default of exact methods), or nothing (none, the default of "
+        "heuristics)",
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="parameters of the method; moeplace list --json names them",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the placement to this file")
+    parser.add_argument(
+        "--verbose", action="store_true", help="show on stderr what the method itself printed"
+    )
+    _add_json(parser)
+
+
+def _add_limits(parser: argparse.ArgumentParser, default: float | None) -> None:
+    shown = "none" if default is None else f"{default:g}"
+    parser.add_argument(
+        "--time-limit",
+        type=seconds,
+        metavar="S",
+        help=f"seconds for the method; a second later it is killed; default: {shown}",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=gigabytes,
+        metavar="GB",
+        help="memory for the method, 10^9 bytes; default: none",
+    )
+
+
+def _add_check(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "check",
+        "check",
+        "check a placement and evaluate it without rounding",
+        about="Every number is computed as a fraction, apart from all solvers' code.",
+        example="  moeplace check mixtral.json placement.json",
+    )
+    parser.add_argument("file", metavar="FILE", help="instance file")
+    parser.add_argument("placement", metavar="PLACEMENT", help="placement file")
+    _add_json(parser)
+
+
+def _add_run(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "run",
+        "run",
+        "run methods on many instances, into a store",
+        about=(
+            "Finished attempts are kept at once. When the run is stopped, by whatever means, the "
+            "same\ncommand continues where it was."
+        ),
+        example=(
+            "  moeplace run --families tiny mixtral --sizes tiny small --seeds 0-4 \\\n"
+            "      --with heuristics milp-compact --time-limit 30 --store results.sqlite\n"
+            "  moeplace run --preset report --store results.sqlite"
+        ),
+    )
+    presets = "; ".join(f"{preset.name}: {preset.summary}" for preset in PRESETS.values())
+    parser.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        metavar="|".join(PRESETS),
+        help=f"a ready-made choice of everything that follows ({presets})",
+    )
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        action=Words,
+        metavar="NAME",
+        help="families to generate from; see: moeplace list families",
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", action=Words, metavar="SIZE", help="default: tiny and small"
+    )
+    parser.add_argument(
+        "--instances", nargs="+", metavar="FILE", help="instance files, besides or instead"
+    )
+    parser.add_argument(
+        "--with",
+        dest="methods",
+        nargs="+",
+        action=Words,
+        metavar="NAME",
+        help="methods; heuristics and exact stand for all of a kind; default: both",
+    )
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        action=Seeds,
+        metavar="N",
+        help="seeds of generated instances, and of randomised methods, which run once for each "
+        "seed on every instance: 0 1 2 or 0-2; default: 0",
+    )
+    _add_limits(parser, default=DEFAULT_RUN_LIMIT_S)
+    parser.add_argument(
+        "--start",
+        choices=("auto", "none"),
+        metavar="auto|none",
+        help="whether exact methods start from the best placement of the quick heuristics; "
+        "default: auto",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=jobs,
+        default=1,
+        metavar="N",
+        help="processes at once; more than 1 makes timings depend on each other; default: 1",
+    )
+    parser.add_argument(
+        "--redo",
+        choices=("failed", "outdated", "all"),
+        metavar="failed|outdated|all",
+        help="run finished attempts again: those without a placement, those of another version of "
+        "the code, or all",
+    )
+    parser.add_argument("--store", required=True, metavar="FILE", help="SQLite file of results")
+
+
+def _add_report(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "report",
+        "report",
+        "write a report of a store: a page, tables, pictures",
+        example="  moeplace report --store results.sqlite -o report",
+    )
+    parser.add_argument("--store", required=True, metavar="FILE", help="SQLite file of results")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="directory; made when it is missing"
+    )
+    _add_json(parser)

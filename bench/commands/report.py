@@ -1,0 +1,32 @@
+"""``moeplace report``: a page, tables and pictures of a store."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.commands.output import complain, print_json
+from bench.report import write_report
+from bench.store import Store
+from bench.terminal import terminal_table
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Write the report and print its tables."""
+    with Store.open(arguments.store) as store:
+        summary = write_report(store, Path(arguments.output))
+    if arguments.json:
+        print_json(summary.to_dict())
+    else:
+        Console().print(terminal_table(summary))
+        print(f"report written to {summary.path}")
+    if not summary.attempts:
+        return complain(f"{arguments.store}: no attempts in the store", 1, label="")
+    if summary.contradictions:
+        return complain(
+            f"{arguments.store}: {summary.contradictions} claims are refuted by other attempts; "
+            "the report names them",
+            1,
+            label="",
+        )
+    return 0

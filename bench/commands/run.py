@@ -1,0 +1,88 @@
+"""``moeplace run``: methods on many instances, into a store."""
+
+import argparse
+import sys
+
+from bench.arguments import DEFAULT_RUN_LIMIT_S
+from bench.formats import plural
+from bench.plan import make_plan
+from bench.presets import AUTO, PRESETS, Batch
+from bench.progress import make_progress
+from bench.runner import Runner, Tally
+from bench.store import Store
+from instances.errors import InputError
+from instances.result import Status
+
+_CHOICES = ("families", "sizes", "instances", "methods", "seeds", "time_limit", "start")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run what is not finished, and say what there is now."""
+    plan = make_plan(_batches(arguments))
+    if not plan.num_tasks:
+        raise InputError("run", "there is nothing to run: " + "; ".join(plan.left_out))
+    with Store.open_for_writing(arguments.store) as store:
+        for sentence in plan.left_out:
+            print(sentence, file=sys.stderr)
+        progress = make_progress()
+        runner = Runner(
+            store,
+            jobs=arguments.jobs,
+            memory_bytes=arguments.memory_limit,
+            redo=arguments.redo or "",
+            progress=progress,
+        )
+        try:
+            tally = runner.run(plan)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted; {plural(runner.tally.new, 'new attempt')} kept in "
+                f"{arguments.store}, and the same command continues"
+            ) from None
+        finally:
+            progress.close()
+    _conclude(tally, arguments.store)
+    return 1 if tally.status[Status.ERROR] else 0
+
+
+def _batches(arguments: argparse.Namespace) -> tuple[Batch, ...]:
+    given = [name for name in _CHOICES if getattr(arguments, name) is not None]
+    if arguments.preset is not None:
+        if given:
+            option = {"methods": "with"}.get(given[0], given[0].replace("_", "-"))
+            raise InputError(
+                "--preset", f"{arguments.preset} chooses everything; --{option} cannot go with it"
+            )
+        return PRESETS[arguments.preset].batches
+    if not (arguments.families or arguments.instances):
+        raise InputError("run", "give --families, --instances or --preset: nothing to run on")
+    return (
+        Batch(
+            families=tuple(arguments.families or ()),
+            sizes=tuple(arguments.sizes or ("tiny", "small")),
+            seeds=tuple(arguments.seeds or (0,)),
+            files=tuple(arguments.instances or ()),
+            methods=tuple(arguments.methods or ("heuristics", "exact")),
+            time_limit_s=arguments.time_limit or DEFAULT_RUN_LIMIT_S,
+            start=arguments.start or AUTO,
+        ),
+    )
+
+
+def _conclude(tally: Tally, store: str) -> None:
+    counts = ", ".join(
+        f"{tally.status[status]} {status.value.replace('_', ' ')}"
+        for status in Status
+        if tally.status[status]
+    )
+    print(f"{plural(tally.new + tally.skipped, 'attempt')} in {store}: {counts}")
+    if tally.skipped:
+        print(f"{tally.skipped} had finished before and were skipped", end="")
+        if tally.outdated:
+            print(
+                f", {tally.outdated} of them with another version of the code "
+                "(--redo outdated runs those again)",
+                end="",
+            )
+        print()
+    print(f"next: moeplace report --store {store} -o report")

@@ -1,0 +1,93 @@
+"""Ready-made runs: data only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+AUTO, NONE = "auto", "none"
+"""Whether methods that take a start get the best placement of the quick heuristics, or none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Instances that meet the same methods under the same limits.
+
+    Parameters
+    ----------
+    families, sizes, seeds
+        Generated instances: every family in each of these sizes that it has, with every seed.
+    files
+        Instance files.
+    methods
+        Names of methods; ``heuristics`` and ``exact`` stand for all of a kind. Randomised methods
+        run once for each of ``seeds`` on every instance, the others once.
+    time_limit_s
+        Seconds for each method; None for no limit.
+    start
+        ``auto`` or ``none``, for exact methods; heuristics always find their own.
+    """
+
+    families: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    files: tuple[str, ...] = ()
+    methods: tuple[str, ...]
+    time_limit_s: float | None
+    start: str = AUTO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A named list of batches.
+
+    Parameters
+    ----------
+    name, summary
+        What it is called, and one line about it.
+    batches
+        What it runs; what two batches share is run once.
+    """
+
+    name: str
+    summary: str
+    batches: tuple[Batch, ...]
+
+
+_REAL_SHAPES = ("switch", "mixtral", "sixteen-expert", "gpt-oss", "fine-grained", "mixed")
+
+REPORT = Preset(
+    name="report",
+    summary="every family, optima proven where that takes seconds; about two minutes",
+    batches=(
+        Batch(
+            families=("tiny",),
+            sizes=("tiny",),
+            seeds=(0, 1, 2),
+            methods=("heuristics", "exact"),
+            time_limit_s=10.0,
+        ),
+        Batch(
+            families=("switch", "mixtral"),
+            sizes=("tiny", "small"),
+            seeds=(0, 1, 2),
+            methods=("heuristics", "layer-enumeration"),
+            time_limit_s=10.0,
+        ),
+        Batch(
+            families=_REAL_SHAPES,
+            sizes=("tiny",),
+            seeds=(0, 1),
+            methods=("heuristics", "milp-compact", "layer-enumeration"),
+            time_limit_s=5.0,
+        ),
+        Batch(
+            families=_REAL_SHAPES,
+            sizes=("small",),
+            seeds=(0,),
+            methods=("heuristics",),
+            time_limit_s=5.0,
+        ),
+    ),
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in (REPORT,)})
