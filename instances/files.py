@@ -120,7 +120,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
         When the file cannot be written.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".moeplace-{secrets.token_hex(8)}.tmp")
     try:
         if target.exists() and not target.is_file():
             raise InputError("", "not a regular file", source=os.fspath(path))
