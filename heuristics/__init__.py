@@ -10,7 +10,7 @@ from heuristics.baselines import (
 )
 from heuristics.greedy import GREEDY
 from heuristics.improve import IMPROVE
-from heuristics.successive import SUCCESSIVE_DP, SUCCESSIVE_HULL
+from heuristics.successive import SUCCESSIVE_DP, SUCCESSIVE_HULL, SUCCESSIVE_MODULAR
 from instances.registry import Algorithm, Registry
 
 HEURISTICS: Registry[Algorithm] = Registry("heuristic", entry_point_group="moeplace.heuristics")
@@ -23,6 +23,7 @@ for _algorithm in (
     POPULARITY,
     LOAD_BALANCE,
     GREEDY,
+    SUCCESSIVE_MODULAR,
     SUCCESSIVE_DP,
     SUCCESSIVE_HULL,
     IMPROVE,

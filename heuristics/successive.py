@@ -10,6 +10,7 @@ from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import MAX_BYTES, Instance
 from instances.registry import Algorithm, Guarantee
+from instances.result import Outcome, StopReason
 from instances.structure.clauses import Clauses, build_clauses
 from instances.structure.curves import Curve, add_all
 from instances.structure.tables import (
@@ -18,6 +19,7 @@ from instances.structure.tables import (
     exact_curves,
     hull_curves,
     layer_part,
+    modular_curves,
     residual_of,
 )
 
@@ -53,7 +55,7 @@ def successive_dp(
         Names of all servers in the order in which they are filled; by default those first whose
         clauses are worth most.
     """
-    return _one_server_after_the_other(instance, exact_curves, time_limit, order)
+    return _one_server_after_the_other(instance, exact_curves, Deadline.after(time_limit), order)
 
 
 def successive_hull(
@@ -81,18 +83,59 @@ def successive_hull(
         Names of all servers in the order in which they are filled; by default those first whose
         clauses are worth most.
     """
-    return _one_server_after_the_other(instance, hull_curves, time_limit, order, num_bins=HULL_BINS)
+    return _one_server_after_the_other(
+        instance, hull_curves, Deadline.after(time_limit), order, num_bins=HULL_BINS
+    )
+
+
+def successive_modular(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None = None,
+    order: Sequence[str] | None = None,
+) -> Outcome:
+    """Each server gains >= (1 - k) of its best gain, k the supermodular curvature of that gain.
+
+    So F >= (1 - k) OPT on one server, and F >= 1/2 OPT for K = 1, where k = 0. The gain v of a
+    server is replaced by the sum of v(i | all others), the weight of the clauses that still lack i;
+    k = 1 - min over i of v(i | nothing) / v(i | all others). For K >= 2 some expert often gains
+    nothing alone, then k = 1 and nothing is claimed: the outcome's reason states the largest k met.
+
+    Time O(N (R K + X log X)) for experts of one size in each model.
+
+    Source: Bai and Bilmes 2018 (supermodular curvature). Proof: docs/theory.md, section 3.
+
+    Parameters
+    ----------
+    order
+        Names of all servers in the order in which they are filled; by default those first whose
+        clauses are worth most.
+    """
+    curvatures: list[float] = []
+
+    def curves_of(part: LayerPart, capacity: int) -> list[Curve]:
+        curvatures.append(part.curvature)
+        return modular_curves(part, capacity)
+
+    deadline = Deadline.after(time_limit)
+    placement = _one_server_after_the_other(instance, curves_of, deadline, order)
+    return Outcome(
+        stop_reason=StopReason.TIME_LIMIT if deadline.passed else StopReason.COMPLETED,
+        placement=placement,
+        proven_optimal=False,
+        reason=f"supermodular curvature k = {max(curvatures, default=0.0):.3f}",
+    )
 
 
 def _one_server_after_the_other(
     instance: Instance,
     curves_of: CurvesOf,
-    time_limit: float | None,
+    deadline: Deadline,
     order: Sequence[str] | None,
     *,
     num_bins: int | None = None,
 ) -> Placement:
-    deadline = Deadline.after(time_limit)
     clauses = build_clauses(instance)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     for server in server_order(instance, clauses, order):
@@ -178,6 +221,19 @@ def _hull_ratio(instance: Instance) -> float | None:
     return share if instance.num_servers == 1 else share / (1.0 + share)
 
 
+def _modular_ratio(instance: Instance) -> float | None:
+    if instance.top_k > 1 and instance.num_servers == 1:
+        everything = residual_of(
+            build_clauses(instance), np.zeros((1, instance.num_experts), dtype=np.bool_), 0
+        )
+        parts = (
+            layer_part(everything, layer, instance.expert_bytes)
+            for layer in range(instance.num_layers)
+        )
+        return 1.0 - max(part.curvature for part in parts)
+    return _ratio(instance)
+
+
 def _ratio(instance: Instance) -> float | None:
     if instance.num_servers == 1:
         return 1.0
@@ -200,8 +256,8 @@ SUCCESSIVE_DP = Algorithm(
     ),
 )
 HULL_GUARANTEE = Guarantee(
-    formula="F >= a OPT on one server, F >= a / (1 + a) OPT for K = 1, a = 1 - B / Q: B the bytes of "
-    "the largest layer (K = 1: of the largest expert, 0 if all have one size), Q the least storage",
+    formula="F >= a OPT on one server, F >= a / (1 + a) OPT for K = 1, a = 1 - B / Q: B the bytes "
+    "of the largest layer (K = 1: expert; 0 if all have one size), Q the least storage",
     scope="one server with any K; K = 1 with any servers and sizes",
     source="docs/theory.md, G1 and G3",
     ratio=_hull_ratio,
@@ -214,4 +270,19 @@ SUCCESSIVE_HULL = Algorithm(
     source="docs/theory.md, G3; peeling: Charikar 2000",
     complexity="O(N (R + L cuts + L E Q)), Q in experts, at most 2 E cuts a layer",
     guarantee=HULL_GUARANTEE,
+)
+SUCCESSIVE_MODULAR = Algorithm(
+    name="successive-modular",
+    solve=successive_modular,
+    exact=False,
+    summary="servers one after the other, each by sorting: experts that its open clauses want most",
+    source="Bai and Bilmes 2018",
+    complexity="O(N (R K + X log X))",
+    guarantee=Guarantee(
+        formula="F >= (1 - k) OPT on one server, k the supermodular curvature (often 1 for "
+        "K >= 2); F >= 1/2 OPT for K = 1",
+        scope="one server with any K; K = 1 with any servers and sizes",
+        source="docs/theory.md, G1 and section 3",
+        ratio=_modular_ratio,
+    ),
 )

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import Instance
@@ -213,9 +214,14 @@ def run(
         )
     if start is not None and algorithm.takes_start:
         parameters["start"] = start
+    deadline = Deadline.after(time_limit)
     answer = algorithm.solve(instance, rng=rng, time_limit=time_limit, **parameters)
     if isinstance(answer, Placement):
-        return Outcome(stop_reason=StopReason.COMPLETED, placement=answer, proven_optimal=False)
+        return Outcome(
+            stop_reason=StopReason.TIME_LIMIT if deadline.passed else StopReason.COMPLETED,
+            placement=answer,
+            proven_optimal=False,
+        )
     if not isinstance(answer, Outcome):
         raise TypeError(f"{algorithm.name} returned {type(answer).__name__}, not a placement")
     return answer

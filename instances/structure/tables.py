@@ -84,6 +84,26 @@ class LayerPart:
         """Whether every clause lacks a single expert, so that gains add up."""
         return self.bits.size == self.weight.size
 
+    @property
+    def total_gain(self) -> NDArray[np.float64]:
+        """v(i | all others): weight of the clauses that lack each expert; float64 (W,)."""
+        lengths = np.diff(self.offsets)
+        weight = np.repeat(self.weight, lengths)
+        return np.bincount(self.bits, weights=weight, minlength=self.wanted.size).astype(float)
+
+    @property
+    def curvature(self) -> float:
+        """Supermodular curvature of the layer's gain: 1 - min of v(i | nothing) / v(i | others)."""
+        if self.is_additive:
+            return 0.0
+        alone = np.diff(self.offsets) == 1
+        gain = np.bincount(
+            self.bits[self.offsets[:-1][alone]],
+            weights=self.weight[alone],
+            minlength=self.wanted.size,
+        )
+        return float(1.0 - (gain / self.total_gain).min())
+
 
 def layer_part(part: Residual, layer: int, expert_bytes: NDArray[np.int64]) -> LayerPart:
     """Cut one layer out of what a server can still gain."""
@@ -111,7 +131,7 @@ def exact_curves(part: LayerPart, capacity: int) -> list[Curve]:
         When a table would need more than ``MAX_TABLE_EXPERTS`` experts.
     """
     if part.is_additive:
-        return _sorted_curves(part, capacity)
+        return modular_curves(part, capacity)
     num_wanted = part.wanted.size
     if num_wanted > MAX_TABLE_EXPERTS:
         raise ValueError(f"a table of 2^{num_wanted} subsets is too large")
@@ -135,7 +155,7 @@ def hull_curves(part: LayerPart, capacity: int) -> list[Curve]:
     are additive the curves are exact.
     """
     if part.is_additive:
-        return _sorted_curves(part, capacity)
+        return modular_curves(part, capacity)
     order, ends = hull_order(part.weight, part.offsets, part.bits, part.sizes)
     value = peel(part.weight, part.offsets, part.bits, part.sizes, order, ends)
     used = np.concatenate([[0], np.cumsum(part.sizes[order])])
@@ -144,9 +164,12 @@ def hull_curves(part: LayerPart, capacity: int) -> list[Curve]:
     return [Curve(used[points], value[points], Prefixes(part.wanted[order], points))]
 
 
-def _sorted_curves(part: LayerPart, capacity: int) -> list[Curve]:
-    """Return one curve for the experts of each size, the most gainful first."""
-    gain = np.bincount(part.bits, weights=part.weight, minlength=part.wanted.size)
+def modular_curves(part: LayerPart, capacity: int) -> list[Curve]:
+    """Return one curve for the experts of each size, as if their gains v(i | others) added up.
+
+    Exactly what storage buys where gains are additive; an upper bound otherwise.
+    """
+    gain = part.total_gain
     curves = []
     for size in np.unique(part.sizes):
         alike = np.flatnonzero(part.sizes == size)

@@ -160,3 +160,37 @@ def test_the_hull_takes_layers_of_any_width_and_finds_the_pairs() -> None:
     )
     stored = solve("successive-hull", instance).stored
     assert np.flatnonzero(stored[0]).tolist() == [74, 75, 76, 77, 78, 79]
+
+
+def test_modular_keeps_its_guarantee_and_reports_the_curvature() -> None:
+    claimed = 0
+    for seed in range(150):
+        instance = random_instance(
+            np.random.default_rng(seed), max_servers=1, max_layers=2, max_experts=5, max_rows=40
+        )
+        best = evaluate(instance, solve("successive-dp", instance)).saving_ms
+        saving = evaluate(instance, solve("successive-modular", instance)).saving_ms
+        guarantee = HEURISTICS.get("successive-modular").guarantee
+        assert guarantee is not None
+        ratio = guarantee.ratio(instance)
+        assert ratio is not None
+        assert ratio * best - 1e-12 <= saving <= best + 1e-12
+        claimed += ratio > 0.1
+    assert claimed >= 20
+
+
+def test_curvature_of_a_hand_made_instance() -> None:
+    # v(0 | nothing) = 1, v(0 | others) = 1 + 3; v(1 | nothing) = 0: k = 1. Without the single row
+    # for 1 nothing is claimed; with one of weight 3, k = 1 - min(1 / 4, 3 / 6) = 0.75.
+    rows = [(0, [0], 1.0), (0, [0, 1], 3.0)]
+    instance = one_layer(rows=rows, capacity=[1], latency=[[0.0]], cloud=[1.0], sizes=[[1, 1]])
+    outcome = run(HEURISTICS.get("successive-modular"), instance, rng=np.random.default_rng(0))
+    assert outcome.reason == "supermodular curvature k = 1.000"
+    instance = one_layer(
+        rows=[*rows, (0, [1], 3.0)], capacity=[1], latency=[[0.0]], cloud=[1.0], sizes=[[1, 1]]
+    )
+    outcome = run(HEURISTICS.get("successive-modular"), instance, rng=np.random.default_rng(0))
+    assert outcome.reason == "supermodular curvature k = 0.750"
+    guarantee = HEURISTICS.get("successive-modular").guarantee
+    assert guarantee is not None
+    assert guarantee.ratio(instance) == 0.25
