@@ -32,11 +32,10 @@ def find_contradictions(attempts: pd.DataFrame) -> pd.DataFrame:
         Columns `COLUMNS`: kind (optimum, bound or guarantee), the instance, the method
         whose claim is refuted, a sentence, and whether the optimum of the instance is in dispute.
     """
-    found = []
-    for _, group in attempts.groupby("checksum", sort=False):
-        found += list(_bounds(group))
-        found += list(_guarantees(group))
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    best = attempts.groupby("checksum")["saving_ms"].transform("max")
+    found = [*_refuted_bounds(attempts, best), *_broken_guarantees(attempts, best)]
+    found.sort(key=lambda pair: pair[0])
+    return pd.DataFrame([row for _, row in found], columns=list(COLUMNS))
 
 
 def _row(attempt: pd.Series, kind: str, detail: str, *, disputes: bool) -> dict[str, object]:
@@ -50,51 +49,57 @@ def _row(attempt: pd.Series, kind: str, detail: str, *, disputes: bool) -> dict[
     }
 
 
-def _bounds(group: pd.DataFrame) -> Iterator[dict[str, object]]:
-    solved = group[group["saving_ms"].notna()]
-    if solved.empty:
-        return
-    best = solved.loc[solved["saving_ms"].idxmax()]
-    saving = float(best["saving_ms"])
-    for _, claim in group[group["bound_saving_ms"].notna()].iterrows():
-        bound = float(claim["bound_saving_ms"])
-        proven = claim["status"] == Status.OPTIMAL
-        if proven:
-            slack = OPTIMUM_TOLERANCE * max(saving, bound)
-        else:
-            speck = float(claim["empty_latency_ms"]) * CLAIM_TOLERANCE
-            slack = CLAIM_TOLERANCE * max(saving, speck)  # as when results are judged
-        if saving <= bound + slack:
-            continue
-        if proven and best["status"] == Status.OPTIMAL:
+def _refuted_bounds(
+    attempts: pd.DataFrame, best: pd.Series
+) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield the position and the row of each claim that nothing saves more, where something does.
+
+    Parameters
+    ----------
+    attempts
+        Prepared attempts.
+    best
+        Largest saving on the instance of each attempt; NaN where there is none.
+    """
+    bounds = attempts["bound_saving_ms"]
+    proven = attempts["status"] == Status.OPTIMAL
+    speck = attempts["empty_latency_ms"] * CLAIM_TOLERANCE
+    slack = (CLAIM_TOLERANCE * best.clip(lower=speck)).where(
+        ~proven, OPTIMUM_TOLERANCE * best.clip(lower=bounds)
+    )
+    for position in attempts.index[best > bounds + slack]:
+        claim = attempts.loc[position]
+        same = attempts[attempts["checksum"] == claim["checksum"]]
+        winner = same.loc[same["saving_ms"].idxmax()]
+        bound, saving = float(claim["bound_saving_ms"]), float(winner["saving_ms"])
+        if proven[position] and winner["status"] == Status.OPTIMAL:
             kind = "optimum"
             detail = (
                 f"{claim['label']} proves that the largest saving is {bound!r} ms, "
-                f"{best['label']} proves that it is {saving!r} ms"
+                f"{winner['label']} proves that it is {saving!r} ms"
             )
         else:
             kind = "bound"
             detail = (
                 f"{claim['label']} proves that no placement saves more than {bound!r} ms, "
-                f"{best['label']} saves {saving!r} ms"
+                f"{winner['label']} saves {saving!r} ms"
             )
-        yield _row(claim, kind, detail, disputes=True)
+        yield position, _row(claim, kind, detail, disputes=True)
 
 
-def _guarantees(group: pd.DataFrame) -> Iterator[dict[str, object]]:
+def _broken_guarantees(
+    attempts: pd.DataFrame, best: pd.Series
+) -> Iterator[tuple[int, dict[str, object]]]:
     """Compare with the largest saving anyone reached: it is at most the optimum, so no excuse."""
-    best = float(group["saving_ms"].max())
-    finished = group["stop_reason"] == StopReason.COMPLETED  # a cut-off run promises nothing
-    claims = group[finished & group["saving_ms"].notna() & group["guarantee_ratio"].notna()]
-    for _, claim in claims.iterrows():
-        promised = float(claim["guarantee_ratio"]) * best
-        saving = float(claim["saving_ms"])
-        if promised > saving + OPTIMUM_TOLERANCE * promised:
-            yield _row(
-                claim,
-                "guarantee",
-                f"{claim['label']} guarantees {float(claim['guarantee_ratio'])!r} of the optimum "
-                f"({claim['guarantee']}), but saves {saving!r} ms where "
-                f"{best!r} ms are possible, a share of {saving_ratio_text(saving / best)}",
-                disputes=False,
-            )
+    finished = attempts["stop_reason"] == StopReason.COMPLETED  # a cut-off run promises nothing
+    promised = attempts["guarantee_ratio"] * best
+    broken = finished & (promised * (1 - OPTIMUM_TOLERANCE) > attempts["saving_ms"])
+    for position in attempts.index[broken]:
+        claim = attempts.loc[position]
+        saving, possible = float(claim["saving_ms"]), float(best[position])
+        detail = (
+            f"{claim['label']} guarantees {float(claim['guarantee_ratio'])!r} of the optimum "
+            f"({claim['guarantee']}), but saves {saving!r} ms where {possible!r} ms are possible, "
+            f"a share of {saving_ratio_text(saving / possible)}"
+        )
+        yield position, _row(claim, "guarantee", detail, disputes=False)

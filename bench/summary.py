@@ -26,10 +26,11 @@ REQUIRED = (
     *("time_limit", "status", "stop_reason", "reason", "saving_ms", "latency_ms"),
     *("empty_latency_ms", "bound_saving_ms", "seconds", "guarantee_ratio", "guarantee"),
 )
-_WHOLE = (
+_SHAPE = (
     *("instance_seed", "models", "servers", "users", "layers", "experts", "top_k", "rows"),
-    *("clauses", "seed"),
+    "clauses",
 )
+_WHOLE = (*_SHAPE, "seed")
 _NUMBERS = (
     *("time_limit", "saving_ms", "latency_ms", "empty_latency_ms", "bound_saving_ms"),
     *("seconds", "guarantee_ratio"),
@@ -153,44 +154,33 @@ def describe_instances(attempts: pd.DataFrame, disputed: set[str]) -> pd.DataFra
         Checksums of instances whose optimum or bounds contradict each other: nothing counts as
         proven there.
     """
-    described = []
-    for checksum, group in attempts.groupby("checksum", sort=False):
-        first = group.iloc[0]
-        solved = group[group["solved"]]
-        trusted = checksum not in disputed
-        proofs = solved[solved["status"] == Status.OPTIMAL] if trusted else solved.iloc[:0]
-        best_saving = solved["saving_ms"].max()
-        row = {
-            **first[["instance", "instance_label", "checksum", "family", "size"]].to_dict(),
-            **first[["instance_seed", "models", "servers", "users", "layers"]].to_dict(),
-            **first[["experts", "top_k", "rows", "clauses"]].to_dict(),
-            "empty_latency_ms": group["empty_latency_ms"].max(),
-            "disputed": not trusted,
-            "best_saving_ms": best_saving,
-            "best_by": _names(solved[_reaches(solved["saving_ms"], best_saving)]),
-            "optimum_ms": math.nan,
-            "optimum_latency_ms": math.nan,
-            "proven_by": "",
-            "bound_ms": math.nan,
-            "bound_by": "",
-        }
-        claims = group[group["bound_saving_ms"].notna()] if trusted else group.iloc[:0]
-        if not proofs.empty:
-            winner = proofs.loc[proofs["saving_ms"].idxmax()]
-            row["optimum_ms"] = row["bound_ms"] = winner["saving_ms"]
-            row["optimum_latency_ms"] = winner["latency_ms"]  # T(empty) - F*, summed exactly
-            row["proven_by"] = row["bound_by"] = _names(proofs)
-        elif not claims.empty:
-            least = claims["bound_saving_ms"].min()
-            # Within the tolerance of solvers a bound may lie below a saving: the saving stands.
-            row["bound_ms"] = least if math.isnan(best_saving) else max(least, best_saving)
-            row["bound_by"] = _names(claims[claims["bound_saving_ms"] == least])
-        described.append(row)
-    columns = ["instance", "instance_label", "checksum", "family", "size", "instance_seed"]
-    columns += ["models", "servers", "users", "layers", "experts", "top_k", "rows", "clauses"]
-    columns += ["empty_latency_ms", "optimum_ms", "optimum_latency_ms", "proven_by", "bound_ms"]
-    columns += ["bound_by", "best_saving_ms", "best_by", "disputed"]
-    return pd.DataFrame(described, columns=columns)
+    keys = ["instance", "instance_label", "checksum", "family", "size", *_SHAPE]
+    table = attempts.drop_duplicates("checksum")[[*keys, "empty_latency_ms"]].copy()
+    table["disputed"] = table["checksum"].isin(disputed)
+    solved = attempts[attempts["solved"]]
+    best = table["checksum"].map(solved.groupby("checksum")["saving_ms"].max())
+    table["best_saving_ms"] = best.astype(np.float64)
+    reached = solved.groupby("checksum")["saving_ms"].transform("max") * (1 - OPTIMUM_TOLERANCE)
+    table["best_by"] = _names(table, solved[solved["saving_ms"] >= reached])
+
+    trusted = attempts[~attempts["checksum"].isin(disputed)]
+    proofs = trusted[trusted["status"] == Status.OPTIMAL]
+    winners = proofs.loc[proofs.groupby("checksum")["saving_ms"].idxmax()].set_index("checksum")
+    table["optimum_ms"] = table["checksum"].map(winners["saving_ms"]).astype(np.float64)
+    # T(empty) - F*, but summed exactly rather than as a difference.
+    table["optimum_latency_ms"] = table["checksum"].map(winners["latency_ms"]).astype(np.float64)
+    table["proven_by"] = _names(table, proofs)
+
+    claims = trusted[trusted["bound_saving_ms"].notna()]
+    least = claims.groupby("checksum")["bound_saving_ms"].transform("min")
+    tightest = claims[claims["bound_saving_ms"] == least]
+    bounds = tightest.drop_duplicates("checksum").set_index("checksum")["bound_saving_ms"]
+    # Within the tolerance of solvers a bound may lie below a saving: the saving stands.
+    bound = table["checksum"].map(bounds).astype(np.float64).clip(lower=table["best_saving_ms"])
+    table["bound_ms"] = table["optimum_ms"].fillna(bound)
+    table["bound_by"] = _names(table, tightest)
+    table["bound_by"] = table["bound_by"].where(table["proven_by"] == "", table["proven_by"])
+    return table.reset_index(drop=True)
 
 
 def rate(attempts: pd.DataFrame, instances: pd.DataFrame) -> pd.DataFrame:
@@ -346,12 +336,12 @@ def _mean_and_worst(group: pd.DataFrame, column: str, worst: str) -> dict[str, o
     return row
 
 
-def _reaches(savings: pd.Series, best: float) -> pd.Series:
-    return savings >= best - OPTIMUM_TOLERANCE * abs(best)
-
-
-def _names(attempts: pd.DataFrame) -> str:
-    return ", ".join(sorted(set(attempts["label"])))
+def _names(table: pd.DataFrame, attempts: pd.DataFrame) -> list[str]:
+    """Name the methods of these attempts, for each instance of the table."""
+    names: dict[str, set[str]] = {}
+    for checksum, label in zip(attempts["checksum"], attempts["label"], strict=True):
+        names.setdefault(checksum, set()).add(label)
+    return [", ".join(sorted(names.get(checksum, ()))) for checksum in table["checksum"]]
 
 
 def _text(value: object) -> str:
@@ -399,9 +389,12 @@ def _parameters_text(parameters: str) -> str:
     return ", ".join(f"{name}={given[name]}" for name in sorted(given))
 
 
-def _instance_labels(attempts: pd.DataFrame) -> pd.Series:
+def _instance_labels(attempts: pd.DataFrame) -> list[str]:
     """Name the instance; where two different ones share a name, add the start of the checksum."""
     shared = attempts.groupby("instance")["checksum"].transform("nunique") > 1
-    return attempts["instance"].where(
-        ~shared, attempts["instance"] + " #" + attempts["checksum"].str[:8]
-    )
+    return [
+        f"{name} #{checksum[:8]}" if ambiguous else name
+        for name, checksum, ambiguous in zip(
+            attempts["instance"], attempts["checksum"], shared, strict=True
+        )
+    ]
