@@ -80,7 +80,6 @@ def build_clauses(instance: Instance) -> Clauses:
         instance.model_expert_offset,
         instance.local_offsets,
         instance.local_experts,
-        instance.num_experts,
     )
     row_layer, row_has_local, row_offsets, row_experts = rows
     row_itemset, first_row = intern_itemsets(row_layer, row_offsets, row_experts)

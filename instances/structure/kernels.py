@@ -17,7 +17,6 @@ def gather_rows(
     model_expert_offset: NDArray[np.int64],
     local_offsets: NDArray[np.int64],
     local_experts: NDArray[np.int64],
-    num_experts: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
     """Give layers and experts global numbers, drop local experts, sort the experts of each row."""
     num_rows = row_user.shape[0]
@@ -25,22 +24,19 @@ def gather_rows(
     has_local = np.zeros(num_rows, np.bool_)
     offsets = np.zeros(num_rows + 1, np.int64)
     experts = np.empty(row_experts.shape[0], np.int64)
-    owner = np.full(num_experts, -1, np.int64)  # last user for whom the expert was marked as local
-    current = np.int64(-1)
     end = 0
     for d in range(num_rows):
         u = np.int64(row_user[d])
         m = user_model[u]
-        if u != current:
-            current = u
-            for h in range(local_offsets[u], local_offsets[u + 1]):
-                owner[model_expert_offset[m] + local_experts[h]] = u
+        local = local_experts[local_offsets[u] : local_offsets[u + 1]]
         g = model_layer_offset[m] + row_layer[d]
         layer[d] = g
         begin = end
         for h in range(row_offsets[d], row_offsets[d + 1]):
             x = layer_expert_offset[g] + row_experts[h]
-            if owner[x] == u:
+            within = x - model_expert_offset[m]
+            rank = np.searchsorted(local, within)
+            if rank < local.shape[0] and local[rank] == within:
                 has_local[d] = True
                 continue
             position = end  # insertion sort: rows are short

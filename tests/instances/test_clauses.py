@@ -212,6 +212,25 @@ def test_any_number_of_rows(num_rows):
     assert len(as_dict(clauses)) == len(clauses)
 
 
+def test_rows_of_users_in_turn_with_many_local_experts(tiny):
+    # users share a model, and each holds every other expert of it
+    rng = np.random.default_rng(3)
+    num_rows = 400
+    instance = replace(
+        tiny,
+        models=(Model.uniform("toy", layers=4, experts=50, top_k=3, expert_bytes=1),),
+        local_latency_ms=[0.0, 6.5],
+        local_offsets=[0, 100, 200],
+        local_experts=np.concatenate([np.arange(0, 200, 2), np.arange(1, 200, 2)]),
+        demand_user=np.arange(num_rows) % 2,
+        demand_layer=rng.integers(0, 4, num_rows),
+        demand_offsets=np.arange(num_rows + 1) * 3,
+        demand_experts=np.argsort(rng.random((num_rows, 50)), axis=1)[:, :3].ravel(),
+        demand_rate=rng.integers(1, 5, num_rows).astype(float),
+    )
+    assert as_dict(build_clauses(instance)) == by_definition(instance)
+
+
 def test_more_servers_than_bits_in_a_word():
     num_servers = 130
     rng = np.random.default_rng(0)

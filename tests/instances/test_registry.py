@@ -121,6 +121,16 @@ def test_run_wraps_a_placement(tiny):
     assert outcome.bound_saving_ms == np.inf
 
 
+@pytest.mark.parametrize(
+    ("time_limit", "stop_reason"),
+    [(None, StopReason.COMPLETED), (1e6, StopReason.COMPLETED), (0.0, StopReason.TIME_LIMIT)],
+)
+def test_run_says_when_the_limit_has_passed(tiny, time_limit, stop_reason):
+    outcome = run(spec(store_first), tiny, rng=np.random.default_rng(0), time_limit=time_limit)
+    assert outcome.stop_reason is stop_reason
+    assert outcome.placement is not None
+
+
 def test_run_passes_generator_limit_and_start(tiny, tiny_placement):
     given = {}
 
