@@ -73,6 +73,8 @@ class Store:
         path = Path(path)
         if not path.parent.is_dir():
             raise InputError("", f"the directory {path.parent} does not exist", source=str(path))
+        if path.is_dir():
+            raise InputError("", "this is a directory, not a store", source=str(path))
         with _plainly(path):
             connection = sqlite3.connect(path, isolation_level=None, timeout=60)
         store = cls(path, connection)
