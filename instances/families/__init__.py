@@ -1,1 +1,11 @@
-"""placeholder."""
+"""Named families of instances: the same name, size and seed give the same bytes everywhere."""
+
+# Each module registers its families when it is imported; lists show them in this order.
+# isort: off
+from instances.families import tiny as _tiny  # noqa: F401
+from instances.families import classes as _classes  # noqa: F401
+from instances.families import mixed as _mixed  # noqa: F401
+from instances.families.spec import FAMILIES, Family, generate
+# isort: on
+
+__all__ = ["FAMILIES", "Family", "generate"]
