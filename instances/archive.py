@@ -34,7 +34,7 @@ from instances.fields import (
     require_fields,
     require_integer,
     require_list,
-    require_text,
+    require_name,
     show,
 )
 from instances.parsing import INSTANCE_FORMAT, VERSION, check_header, check_model_size
@@ -110,7 +110,7 @@ def instance_from_archive(data: bytes) -> Instance:
         content, "", ("format", "version", "name", "models", "servers", "users")
     )
     return Instance(
-        name=require_text(fields["name"], "name"),
+        name=require_name(fields["name"], "name"),
         models=_models(fields["models"], arrays.pop("expert_bytes")),
         server_names=_name_list(fields["servers"], "servers"),
         user_names=_name_list(fields["users"], "users"),
@@ -180,7 +180,7 @@ def _models(value: object, expert_bytes: NDArray[Any]) -> tuple[Model, ...]:
     for m, item in enumerate(require_list(value, "models")):
         path = f"models[{m}]"
         fields = require_fields(item, path, ("name", "layers", "experts", "top_k"))
-        name = require_text(fields["name"], f"{path}.name")
+        name = require_name(fields["name"], f"{path}.name")
         layers = require_integer(fields["layers"], f"{path}.layers")
         experts = require_integer(fields["experts"], f"{path}.experts")
         top_k = require_integer(fields["top_k"], f"{path}.top_k")
@@ -206,4 +206,4 @@ def _models(value: object, expert_bytes: NDArray[Any]) -> tuple[Model, ...]:
 
 def _name_list(value: object, path: str) -> tuple[str, ...]:
     names = require_list(value, path)
-    return tuple(require_text(name, f"{path}[{i}]") for i, name in enumerate(names))
+    return tuple(require_name(name, f"{path}[{i}]") for i, name in enumerate(names))

@@ -142,7 +142,7 @@ def require_list(value: object, path: str) -> list[Any]:
     return value
 
 
-def require_text(value: object, path: str) -> str:
+def require_name(value: object, path: str) -> str:
     """Return a name: printable text in one line, not empty.
 
     Raises

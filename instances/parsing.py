@@ -19,9 +19,9 @@ from instances.fields import (
     require_fields,
     require_integer,
     require_list,
+    require_name,
     require_number,
     require_object,
-    require_text,
     show,
 )
 from instances.placement import Placement
@@ -47,7 +47,7 @@ def instance_from_dict(data: object) -> Instance:
     fields = require_fields(
         data, "", ("format", "version", "name", "models", "servers", "users", "demands")
     )
-    name = require_text(fields["name"], "name")
+    name = require_name(fields["name"], "name")
     models = _models(_entries(fields, "models"))
     servers = _servers(_entries(fields, "servers"))
     users = _users(_entries(fields, "users"), models, len(servers["server_names"]))
@@ -104,7 +104,7 @@ def _models(items: list[Any]) -> tuple[Model, ...]:
     for m, item in enumerate(items):
         path = f"models[{m}]"
         fields = require_fields(item, path, ("name", "layers", "experts", "top_k", "expert_bytes"))
-        name = require_text(fields["name"], f"{path}.name")
+        name = require_name(fields["name"], f"{path}.name")
         layers = require_integer(fields["layers"], f"{path}.layers")
         experts = require_integer(fields["experts"], f"{path}.experts")
         top_k = require_integer(fields["top_k"], f"{path}.top_k")
@@ -141,7 +141,7 @@ def _servers(items: list[Any]) -> dict[str, Any]:
     for n, item in enumerate(items):
         path = f"servers[{n}]"
         fields = require_fields(item, path, ("name", "capacity_bytes"))
-        names.append(require_text(fields["name"], f"{path}.name"))
+        names.append(require_name(fields["name"], f"{path}.name"))
         capacities.append(require_integer(fields["capacity_bytes"], f"{path}.capacity_bytes"))
     return {
         "server_names": tuple(names),
@@ -161,7 +161,7 @@ def _users(items: list[Any], models: tuple[Model, ...], num_servers: int) -> dic
             ("name", "model", "latency_ms", "cloud_latency_ms"),
             ("local_experts", "local_latency_ms"),
         )
-        names.append(require_text(fields["name"], f"{path}.name"))
+        names.append(require_name(fields["name"], f"{path}.name"))
         m = _index_of(fields["model"], f"{path}.model", model_idx, "model")
         user_model.append(m)
         row = numbers(fields["latency_ms"], f"{path}.latency_ms")

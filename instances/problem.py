@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from instances.arrays import frozen_array
 from instances.errors import InputError
-from instances.fields import require_text
+from instances.fields import require_name
 from instances.model import MAX_BYTES, Model
 
-__all__ = ["ARRAYS", "MAX_BYTES", "Instance", "Model", "require_text"]
+__all__ = ["ARRAYS", "MAX_BYTES", "Instance", "Model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -181,7 +181,7 @@ class Instance:
     # -- validation -------------------------------------------------------------------------
 
     def _check_names(self) -> None:
-        require_text(self.name, "name")
+        require_name(self.name, "name")
         model_names = tuple(model.name for model in self.models)
         for path, names in (
             ("models", model_names),
@@ -192,7 +192,7 @@ class Instance:
                 raise InputError(path, "the list is empty; at least one is needed")
             seen: dict[str, int] = {}
             for index, name in enumerate(names):
-                require_text(name, f"{path}[{index}].name")
+                require_name(name, f"{path}[{index}].name")
                 if name in seen:
                     raise InputError(
                         f"{path}[{index}].name",
