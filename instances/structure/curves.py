@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 
 from instances.deadline import Deadline
 from instances.structure.kernels import add_on_grid, merge_shifted, worth_keeping
+from instances.structure.maxplus import convolve
 
 NO_DEADLINE = Deadline.after(None)
+
+_DENSE = 2
+"""Cells for each point up to which a curve counts as filling its grid."""
 
 _GRID_CELLS = 1 << 16
 """A grid of this size is always cheap; larger ones must be earned by the number of pairs."""
@@ -115,9 +119,9 @@ def add(
 ) -> Curve:
     """Add two curves up to a capacity in bytes.
 
-    On a grid of the common divisor of all bytes where that is small, else by merging sorted lists:
-    the same points either way. Work: points of one times points of the other, plus the grid; or
-    points of the shorter times points of the result.
+    Where both fill the grid of their common divisor this is a dense convolution; else all pairs of
+    points are put on that grid where it is small, or sorted lists are merged: the same points in
+    each case.
 
     Parameters
     ----------
@@ -132,6 +136,8 @@ def add(
     unit = math.gcd(int(np.gcd.reduce(left.bytes)), int(np.gcd.reduce(right.bytes))) or 1
     reach = min(capacity, int(left.bytes[-1]) + int(right.bytes[-1]))
     cells = reach // unit + 1
+    if all(int(c.bytes[-1]) // unit < _DENSE * len(c) for c in (left, right)):
+        return _add_dense(left, right, unit, cells)
     if cells <= max(_GRID_CELLS, 4 * len(left) * len(right)):
         bytes_, value, left_idx, right_idx = add_on_grid(
             left.bytes // unit, left.value, right.bytes // unit, right.value, cells
@@ -160,6 +166,18 @@ def add(
             array[keep] for array in (bytes_, value, left_idx, right_idx)
         )
     return Curve(bytes_, value, Sum(left, right, left_idx, right_idx))
+
+
+def _add_dense(left: Curve, right: Curve, unit: int, cells: int) -> Curve:
+    """Add curves that have points on most cells of a grid."""
+    at_left, at_right = (
+        np.searchsorted(c.bytes, np.arange(int(c.bytes[-1]) // unit + 1) * unit, side="right") - 1
+        for c in (left, right)
+    )
+    value, arg = convolve(left.value[at_left], right.value[at_right], cells)
+    kept = np.flatnonzero(value > np.append(-np.inf, np.maximum.accumulate(value)[:-1]))
+    left_idx, right_idx = at_left[arg[kept]], at_right[kept - arg[kept]]
+    return Curve(kept * unit, value[kept], Sum(left, right, left_idx, right_idx))
 
 
 def add_all(

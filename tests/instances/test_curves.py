@@ -49,10 +49,11 @@ def test_sum_is_the_best_split(left: Curve, right: Curve, tenths: int) -> None:
 
 
 @given(leaf(), leaf())
-def test_grid_and_lists_give_the_same_points(left: Curve, right: Curve) -> None:
+def test_dense_grid_and_lists_give_the_same_points(left: Curve, right: Curve) -> None:
     capacity = int(left.bytes[-1]) + int(right.bytes[-1])
     by_default = add(left, right, capacity)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "_DENSE", 0)
         patch.setattr(curves, "_GRID_CELLS", 10**5)
         on_grid = add(left, right, min(capacity, 10**5))
         patch.setattr(curves, "_GRID_CELLS", -(10**9))
@@ -104,6 +105,7 @@ def test_thinned_sums_keep_the_concave_hull_and_only_attained_points(
 ) -> None:
     capacity = int(left.bytes[-1]) + int(right.bytes[-1])
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "_DENSE", 0)
         patch.setattr(curves, "_GRID_CELLS", -(10**9))
         exact = add(left, right, capacity)
         thin = add(left, right, capacity, num_bins=num_bins)
