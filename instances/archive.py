@@ -20,6 +20,7 @@ import math
 import re
 import zipfile
 import zlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def instance_from_archive(data: bytes) -> Instance:
     InputError
         Names the array or field that is wrong, its index and its value.
     """
-    arrays = _read_arrays(data)
+    arrays = read_arrays(data, _NAMES)
     header = arrays.pop("header")
     if header.dtype != np.uint8 or header.ndim != 1:
         raise InputError("header", f"{header.dtype} array of {header.ndim} dimensions is not text")
@@ -118,21 +119,28 @@ def instance_from_archive(data: bytes) -> Instance:
     )
 
 
-def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz file that has all of the given names and no other.
+
+    Raises
+    ------
+    InputError
+        When it is not such a file, or an array is not of plain numbers.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for member in archive.infolist():
                 name = member.filename.removesuffix(_SUFFIX)
-                if name not in _NAMES or name == member.filename:
-                    raise InputError(name, f"unknown array{hint(name, _NAMES)}")
+                if name not in names or name == member.filename:
+                    raise InputError(name, f"unknown array{hint(name, names)}")
                 if name in arrays:
                     raise InputError(name, "the array occurs twice")
                 arrays[name] = _array(archive.read(member), name)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         # damaged, cut short, compressed in a way that zipfile does not know, encrypted
         raise InputError("", f"not a readable npz archive: {error}") from None
-    for name in _NAMES:
+    for name in names:
         if name not in arrays:
             raise InputError(name, "the array is missing")
     return arrays

@@ -30,6 +30,7 @@ __all__ = [
     "instance_to_dict",
     "placement_from_dict",
     "placement_to_dict",
+    "read_bytes",
     "read_instance",
     "read_placement",
     "write_atomically",
@@ -53,7 +54,7 @@ def read_instance(path: StrPath) -> Instance:
         When it cannot be read, or names the field, the index and the value that is wrong.
     """
     suffix = _suffix(path, _INSTANCE_SUFFIXES)
-    data = _read_bytes(path)
+    data = read_bytes(path)
     try:
         if suffix == ".npz":
             return instance_from_archive(data)
@@ -87,7 +88,7 @@ def read_placement(path: StrPath, instance: Instance) -> Placement:
         that stores more than its capacity is wrong too.
     """
     suffix = _suffix(path, _PLACEMENT_SUFFIXES)
-    data = _read_bytes(path)
+    data = read_bytes(path)
     try:
         return placement_from_dict(decode_json(_decompressed(data, suffix)), instance)
     except InputError as error:
@@ -147,7 +148,14 @@ def _suffix(path: StrPath, known: tuple[str, ...]) -> str:
     )
 
 
-def _read_bytes(path: StrPath) -> bytes:
+def read_bytes(path: StrPath) -> bytes:
+    """Return the content of a file.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    """
     try:
         return Path(path).read_bytes()
     except OSError as error:

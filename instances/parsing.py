@@ -176,7 +176,7 @@ def _users(items: list[Any], models: tuple[Model, ...], num_servers: int) -> dic
             require_number(fields.get("local_latency_ms", 0.0), f"{path}.local_latency_ms")
         )
         local.append(
-            _local_experts(fields.get("local_experts", []), f"{path}.local_experts", models[m])
+            local_expert_indices(fields.get("local_experts", []), f"{path}.local_experts", models[m])
         )
     return {
         "user_names": tuple(names),
@@ -195,8 +195,14 @@ def _index_of(name: object, path: str, indices: dict[str, int], noun: str) -> in
     return indices[name]
 
 
-def _local_experts(value: object, path: str, model: Model) -> NDArray[np.int64]:
-    """Return ``layer * experts + expert`` in ascending order; the file may list them in any."""
+def local_expert_indices(value: object, path: str, model: Model) -> NDArray[np.int64]:
+    """Return ``layer * experts + expert`` of [layer, expert] pairs in any order, ascending.
+
+    Raises
+    ------
+    InputError
+        Names the first that is not a pair, not an expert of the model, or repeated.
+    """
     offsets, flat = integer_lists(value, path)
     lengths = np.diff(offsets)
     for i in np.flatnonzero(lengths != 2)[:1]:
