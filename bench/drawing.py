@@ -290,7 +290,7 @@ def inline_svg(document: str, identifier: str, description: str) -> str:
     """
     svg = document[document.index("<svg") :].strip()
     svg = re.sub(r"<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>", "", svg)  # would style the page
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to groups
+    svg = re.sub(r'<g id="[^"]*"(/?)>', r"<g\1>", svg)  # nothing refers to groups
     svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
     svg = svg.replace(" font-family: 'DejaVu Sans';", "")
     svg = re.sub(r'\b(id="|xlink:href="#|url\(#)', rf"\1{identifier}-", svg)

@@ -160,12 +160,12 @@ def _draw_lanes(
 ) -> Canvas:
     labels = list(statistics.index)
     exact = set(shown.loc[shown["exact"], "label"])
-    names = [
-        f"{shorten(label, layout.label_letters)}\n"
+    names = [shorten(label, layout.label_letters) for label in labels]
+    notes = [
         f"{'exact, ' if label in exact else ''}n = {count_text(count)}"
         for label, count in zip(labels, statistics["count"], strict=True)
     ]
-    widest = max(text_width(line, layout.font) for name in names for line in name.split("\n"))
+    widest = max(text_width(text, layout.font) for text in names + notes)
     families = [shorten(family, layout.label_letters) for family in looks]
     lane = 3.6 * layout.font
     canvas = Canvas(
@@ -186,9 +186,12 @@ def _draw_lanes(
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_major_locator(FixedLocator(range(len(labels))))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda _, position: names[position or 0]))
-    axes.tick_params(axis="y", length=0)
+    axes.yaxis.set_major_locator(NullLocator())
+    beside = axes.get_yaxis_transform()
+    for row, texts in enumerate(zip(names, notes, strict=True)):
+        for text, shift, colour in zip(texts, (-0.2, 0.2), (INK, MUTED), strict=True):
+            x = -8 / canvas.plot_width
+            axes.text(x, row + shift, text, ha="right", va="center", color=colour, transform=beside)
     axes.grid(axis="x", linewidth=0.8)
     axes.spines["left"].set_visible(False)
     for lane_idx in range(1, len(labels)):
