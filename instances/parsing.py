@@ -175,9 +175,8 @@ def _users(items: list[Any], models: tuple[Model, ...], num_servers: int) -> dic
         local_latency.append(
             require_number(fields.get("local_latency_ms", 0.0), f"{path}.local_latency_ms")
         )
-        local.append(
-            local_expert_indices(fields.get("local_experts", []), f"{path}.local_experts", models[m])
-        )
+        pairs = fields.get("local_experts", [])
+        local.append(local_expert_indices(pairs, f"{path}.local_experts", models[m]))
     return {
         "user_names": tuple(names),
         "user_model": np.array(user_model, dtype=np.int64),
