@@ -45,7 +45,8 @@ class Version(argparse.Action):
         """Print and exit."""
         from importlib import metadata
 
-        parser.exit(0, f"moeplace {metadata.version('moeplace')}\n")
+        print(f"moeplace {metadata.version('moeplace')}")
+        parser.exit(0)
 
 
 class Words(argparse.Action):

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from bench.arguments import make_parser
 from bench.commands.output import complain
-from bench.server import start_server
 from instances.errors import InputError
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -32,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = make_parser(words).parse_args(words)
     if arguments.module in SANDBOXED:
+        from bench.server import start_server
+
         start_server()  # it warms up while the command's own modules are loaded
     module = importlib.import_module(f"bench.commands.{arguments.module}")
     try:

@@ -122,6 +122,8 @@ def main(connection: Connection, job: bytes, scratch: str) -> None:
         out_of_memory = any(sign in text.lower() for sign in OUT_OF_MEMORY)
         reason = StopReason.MEMORY_LIMIT if out_of_memory else StopReason.SOLVER_ERROR
         answer = failure(reason, text)
+    sys.stdout.flush()  # the parent reads the log as soon as it has the answer
+    sys.stderr.flush()
     connection.send_bytes(pack(answer))
     connection.close()
 
@@ -183,6 +185,8 @@ def _answer(connection: Connection, job: Job) -> Answer:
         from bench.warmup import warm
 
         warm([algorithm])
+        sys.stdout.flush()
+        os.ftruncate(1, 0)  # the log is about the instance that was asked for
     rng = np.random.default_rng(job.seed)
     asked = dataclasses.replace(algorithm, supports=supports_everything)  # not a second time
     with _memory_cap(job.memory_bytes):
