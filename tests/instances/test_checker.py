@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from instances.checker import check
 from instances.errors import InputError
 from instances.evaluation import evaluate
+from instances.families import FAMILIES, generate
 from instances.model import MAX_BYTES, Model
 from instances.placement import Placement
 from instances.problem import Instance
@@ -97,6 +98,14 @@ def test_evaluator_agrees(seed, wild):
 @given(data=st.data(), instance=instances(wild=True))
 def test_evaluator_agrees_on_what_hypothesis_finds(data, instance):
     assert_agreement(instance, data.draw(placements(instance)))
+
+
+@pytest.mark.parametrize("family", [family.name for family in FAMILIES])
+def test_evaluator_agrees_on_every_family(family):
+    instance = generate(family, size="tiny", seed=1)
+    rng = np.random.default_rng(0)
+    for placement in (Placement.empty(instance), random_placement(rng, instance)):
+        assert_agreement(instance, placement)
 
 
 def chain(server_ms: float, cloud_ms: float, rates: list[float]) -> Instance:
