@@ -6,7 +6,14 @@ from itertools import islice, permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.successive import HULL_BINS, HULL_GUARANTEE, best_response, server_order
+from heuristics.successive import (
+    HULL_BINS,
+    HULL_GUARANTEE,
+    CurvesOf,
+    best_response,
+    server_order,
+)
+from heuristics.swap_kernels import tabu_swaps
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.placement import Placement
@@ -14,12 +21,22 @@ from instances.problem import Instance
 from instances.registry import Algorithm
 from instances.structure.clauses import Clauses, build_clauses
 from instances.structure.curves import Curve
-from instances.structure.tables import LayerPart, exact_curves, hull_curves
+from instances.structure.tables import (
+    LayerPart,
+    exact_curves,
+    hull_curves,
+    layer_part,
+    modular_curves,
+    residual_of,
+)
 
 Stored = NDArray[np.bool_]
 
 _TABLE_EXPERTS = 12
 """Wanted experts of a layer up to which the exact table is as fast as the hull sweep."""
+
+_PATIENCE = 30
+"""Moves of a swap search without a new best value."""
 
 _NOISE = 1e-12
 """Relative gain below which two placements count as equal: rounding of sums."""
@@ -36,15 +53,17 @@ def improve(
 ) -> Placement:
     """F >= F(start), and the guarantees of successive-hull: it starts from such a placement too.
 
-    Re-solves one server at a time, given the others, until none gains; does so from several orders
-    of the servers and goes on from the best; then re-solves two servers together in either order;
-    then, again and again, clears one layer on all servers or two servers, re-solves in a random
+    Re-solves one server at a time, given the others, until none gains, and searches by swaps inside
+    each of its layers; does so from several orders of the servers (and from what successive-modular
+    stores) and goes on from the best; then re-solves two servers together in either order; then,
+    again and again, clears one layer on all servers or two servers, re-solves in a random
     order, and keeps what gained. Layers of up to 12 wanted experts are solved by exact tables,
     wider ones by the hull sweep.
 
     Time: that of one pass of the successive method for each server that is re-solved.
 
-    Source: coordinate ascent on P3 (docs/theory.md); ruin and recreate: Schrimpf et al. 2000.
+    Source: coordinate ascent on P3 (docs/theory.md); ruin and recreate: Schrimpf et al. 2000; tabu
+    search: Glover 1989.
 
     Parameters
     ----------
@@ -69,6 +88,9 @@ def improve(
     default = server_order(instance, search.clauses, None)
     for order in _some_orders(default, orders, rng):
         best = search.better(best, search.rebuilt(np.zeros_like(best), order))
+    if orders:
+        sorted_by_gain = search.rebuilt(np.zeros_like(best), default, modular_curves)
+        best = search.better(best, sorted_by_gain)
     best = search.over_pairs(best)
     failures = 0
     while failures < rounds and not search.deadline.passed and instance.num_experts > 0:
@@ -83,6 +105,12 @@ def improve(
         failures = failures + 1 if found is best else 0
         best = found
     return Placement(best)
+
+
+def _tables_or_hull(part: LayerPart, capacity: int) -> list[Curve]:
+    """Solve a layer exactly where that is as fast as the hull sweep."""
+    curves_of = exact_curves if part.wanted.size <= _TABLE_EXPERTS else hull_curves
+    return curves_of(part, capacity)
 
 
 class _Search:
@@ -100,13 +128,15 @@ class _Search:
         """Return the new placement when it saves more beyond rounding, otherwise the old one."""
         return new if self.saving(new) > self.saving(old) * (1 + _NOISE) else old
 
-    def rebuilt(self, stored: Stored, order: list[int]) -> Stored:
+    def rebuilt(
+        self, stored: Stored, order: list[int], curves_of: CurvesOf = _tables_or_hull
+    ) -> Stored:
         """Re-solve every server once in the given order, then go on to the fixpoint."""
         stored = stored.copy()
         for server in order:
             if self.deadline.passed:
                 return stored
-            stored[server] = self.response(stored, server)
+            stored[server] = self.response(stored, server, curves_of)
         return self.to_fixpoint(stored)
 
     def to_fixpoint(self, stored: Stored) -> Stored:
@@ -115,8 +145,9 @@ class _Search:
         server = 0
         while unchanged < self.instance.num_servers and not self.deadline.passed:
             proposal = stored.copy()
-            proposal[server] = self.response(stored, server)
+            proposal[server] = self.response(stored, server, _tables_or_hull)
             better = self.better(stored, proposal)
+            better = self.better(better, self.swapped(better, server))
             unchanged = unchanged + 1 if better is stored else 1
             stored = better
             server = (server + 1) % self.instance.num_servers
@@ -136,23 +167,36 @@ class _Search:
             position = (position + 1) % len(pairs)
         return stored
 
-    def response(self, stored: Stored, server: int) -> NDArray[np.bool_]:
+    def swapped(self, stored: Stored, server: int) -> Stored:
+        """Search by swaps inside each layer of one server, wide layers only."""
+        part = residual_of(self.clauses, stored, server)
+        sizes = self.instance.expert_bytes
+        stored = stored.copy()
+        room = int(self.instance.capacity_bytes[server]) - int(sizes[stored[server]].sum())
+        for number in range(self.instance.num_layers):
+            layer = layer_part(part, number, sizes)
+            if layer.is_additive or layer.wanted.size <= _TABLE_EXPERTS or self.deadline.passed:
+                continue
+            inside = stored[server, layer.wanted]
+            room += int(layer.sizes[inside].sum())
+            found, _ = tabu_swaps(
+                layer.weight, layer.offsets, layer.bits, layer.sizes, inside, room, _PATIENCE
+            )
+            stored[server, layer.wanted] = found
+            room -= int(layer.sizes[found].sum())
+        return stored
+
+    def response(self, stored: Stored, server: int, curves_of: CurvesOf) -> NDArray[np.bool_]:
         """Re-solve one server given the others."""
         return best_response(
             self.instance,
             self.clauses,
             stored,
             server,
-            _tables_or_hull,
+            curves_of,
             self.deadline,
             num_bins=HULL_BINS,
         )
-
-
-def _tables_or_hull(part: LayerPart, capacity: int) -> list[Curve]:
-    """Solve a layer exactly where that is as fast as the hull sweep."""
-    curves_of = exact_curves if part.wanted.size <= _TABLE_EXPERTS else hull_curves
-    return curves_of(part, capacity)
 
 
 def _some_orders(default: list[int], count: int, rng: np.random.Generator) -> Iterator[list[int]]:

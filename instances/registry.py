@@ -86,10 +86,12 @@ class Registry(Generic[Spec]):
         return len(self._specs)
 
     def _load_plugins(self) -> None:
-        group, self._pending_group = self._pending_group, None
-        if group is not None:
-            for entry_point in metadata.entry_points(group=group):
-                self.register(entry_point.load())
+        if self._pending_group is None:
+            return
+        specs = [point.load() for point in metadata.entry_points(group=self._pending_group)]
+        self._pending_group = None
+        for spec in specs:
+            self.register(spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
