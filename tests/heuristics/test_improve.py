@@ -46,9 +46,9 @@ def test_goes_on_from_a_poor_start_by_server_passes_alone() -> None:
     assert evaluate(instance, found).saving_ms == 2.0
 
 
-def test_the_cross_server_trap_stays_a_trap() -> None:
-    # Each of two servers must hold one half of the pair: every method that re-solves servers one
-    # at a time gains nothing (docs/theory.md, section 3).
+def test_it_escapes_the_cross_server_trap_through_its_modular_start() -> None:
+    # Each of two servers must hold one half of the pair: one server after the other gains nothing
+    # (docs/theory.md, section 3), but with one half stored somewhere the other half pays.
     instance = one_layer(
         rows=[(0, [0, 1], 1.0)],
         capacity=[1, 1],
@@ -56,8 +56,9 @@ def test_the_cross_server_trap_stays_a_trap() -> None:
         cloud=[1.0],
         sizes=[[1, 1]],
     )
-    assert best_saving(instance) == 1.0
-    assert evaluate(instance, solve("improve", instance)).saving_ms == 0.0
+    assert evaluate(instance, solve("successive-dp", instance)).saving_ms == 0.0
+    assert evaluate(instance, solve("successive-hull", instance)).saving_ms == 0.0
+    assert evaluate(instance, solve("improve", instance)).saving_ms == best_saving(instance) == 1.0
 
 
 def test_bad_arguments_are_refused() -> None:
