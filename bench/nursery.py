@@ -8,7 +8,6 @@ import atexit
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 from types import FrameType
 
@@ -21,7 +20,8 @@ its own process with it, so it is warmed there."""
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
+    _clean_up()
+    os._exit(0)  # an exception could come up anywhere, also where Python would print and ignore it
 
 
 def _clean_up() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.algorithms import find_algorithms
-from bench.presets import NONE, Batch
+from bench.presets import DEFAULT_SIZES, NONE, Batch
 from bench.records import AttemptKey
 from instances.errors import InputError
 from instances.families import FAMILIES, generate
@@ -147,9 +147,10 @@ def _generated(batch: Batch, left_out: dict[str, None]) -> list[Source]:
             raise InputError("size", f"{size!r} is not one of {', '.join(known)}")
     sources = []
     for family in families:
-        for size in batch.sizes:
+        for size in batch.sizes or DEFAULT_SIZES:
             if size not in family.sizes:
-                left_out[f"{family.name} has no size {size}: left out"] = None
+                if batch.sizes:
+                    left_out[f"{family.name} has no size {size}: left out"] = None
                 continue
             sources += [Source(family=family.name, size=size, seed=seed) for seed in batch.seeds]
     return sources

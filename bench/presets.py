@@ -7,6 +7,8 @@ from types import MappingProxyType
 AUTO, NONE = "auto", "none"
 """Whether methods that take a start get the best placement of the quick heuristics, or none."""
 
+DEFAULT_SIZES = ("tiny", "small")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -15,7 +17,8 @@ class Batch:
     Parameters
     ----------
     families, sizes, seeds
-        Generated instances: every family in each of these sizes that it has, with every seed.
+        Generated instances: every family in each of these sizes that it has, with every seed. No
+        sizes: :data:`DEFAULT_SIZES`.
     files
         Instance files.
     methods

@@ -26,9 +26,9 @@ class Progress(Protocol):
         """Leave the terminal as it was."""
 
 
-def make_progress(stream: TextIO = sys.stderr) -> Progress:
-    """Return a bar when the stream is a terminal, plain lines otherwise."""
-    return Bar() if stream.isatty() else Lines(stream)
+def make_progress() -> Progress:
+    """Return a bar when stderr is a terminal, plain lines otherwise."""
+    return Bar() if sys.stderr.isatty() else Lines(sys.stderr)
 
 
 class Lines:

@@ -164,7 +164,10 @@ def _enter(scratch: Path) -> None:
     if nursery is not None and os.getppid() != nursery.PROCESS_ID:
         os._exit(1)  # the parent died before the line above
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    log = os.open(scratch / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        log = os.open(scratch / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except FileNotFoundError:  # interrupted while this process was made: nobody waits for it
+        os._exit(1)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

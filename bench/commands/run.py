@@ -59,7 +59,7 @@ def _batches(arguments: argparse.Namespace) -> tuple[Batch, ...]:
     return (
         Batch(
             families=tuple(arguments.families or ()),
-            sizes=tuple(arguments.sizes or ("tiny", "small")),
+            sizes=tuple(arguments.sizes or ()),
             seeds=tuple(arguments.seeds or (0,)),
             files=tuple(arguments.instances or ()),
             methods=tuple(arguments.methods or ("heuristics", "exact")),
