@@ -2,10 +2,10 @@
 
 import argparse
 import re
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from bench.presets import PRESETS
+from instances import generate, import_routes
 
 OVERVIEW = """\
 Which experts of a mixture-of-experts model should be stored on which edge server, so that a token
@@ -125,12 +125,8 @@ def _positive(text: str, unit: str) -> float:
     return value
 
 
-def make_parser(words: Sequence[str] = ()) -> Parser:
-    """Return the parser of all commands.
-
-    ``words`` is the command line: the arguments of ``import`` are known to the readers of traces,
-    which are slow to load, so they are added only when the command is ``import``.
-    """
+def make_parser() -> Parser:
+    """Return the parser of all commands."""
     parser = Parser(
         prog="moeplace",
         description=OVERVIEW,
@@ -144,7 +140,7 @@ def make_parser(words: Sequence[str] = ()) -> Parser:
     )
     _add_list(commands)
     _add_generate(commands)
-    _add_import(commands, load="import" in words[:1])
+    _add_import(commands)
     _add_solve(commands)
     _add_check(commands)
     _add_run(commands)
@@ -198,37 +194,31 @@ def _add_generate(commands: Any) -> None:
         about="The same family, size, seed and options give the same bytes on every machine.",
         example="  moeplace generate mixtral --size small --seed 7 -o mixtral.json.gz",
     )
-    parser.add_argument("family", metavar="FAMILY", help="see: moeplace list families")
-    parser.add_argument("--size", metavar="SIZE", help="default: the family's smallest")
-    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="default: 0")
-    parser.add_argument(
-        "--routing", metavar="NAME", help="how tokens choose experts; default: the family's own"
-    )
-    parser.add_argument(
-        "--precision", metavar="NAME", help="width of the stored weights, for example bf16 or fp8"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        metavar="FILE",
-        help="instance file: .json, .json.gz or .npz",
-    )
+    generate.add_arguments(parser)
     _add_json(parser)
 
 
-def _add_import(commands: Any, *, load: bool) -> None:
-    parser = _command(
-        commands,
+def _add_import(commands: Any) -> None:
+    formats = commands.add_parser(
         "import",
+        help="make an instance of recorded routing",
+        description="Make an instance of recorded routing.",
+        epilog="example:\n  moeplace import routes --help\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    ).add_subparsers(title="formats", dest="format", metavar="FORMAT", required=True)
+    parser = _command(
+        formats,
+        "routes",
         "importing",
-        "make an instance of recorded routing",
-        example="  moeplace import routes --help",
+        "make an instance of the experts that tokens were routed to, and a network",
+        example=(
+            "  moeplace import routes routes.npz --model gpt-oss-20b --network network.toml \\\n"
+            "      --users 4 -o gpt-oss.json.gz"
+        ),
     )
-    if load:
-        from bench.commands.importing import add_formats
-
-        add_formats(parser)
+    import_routes.add_arguments(parser)
+    _add_json(parser)
 
 
 def _add_solve(commands: Any) -> None:

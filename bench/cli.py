@@ -28,8 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: fine. 1: it ran, but there is no usable answer. 2: bad input, told in one line. 130:
     interrupted.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    arguments = make_parser(words).parse_args(words)
+    arguments = make_parser().parse_args(argv)
     if arguments.module in SANDBOXED:
         from bench.server import start_server
 

@@ -4,22 +4,15 @@ import argparse
 
 from bench.commands.output import print_block, print_json, require_writable
 from bench.formats import plural
-from instances.families import FAMILIES, generate
+from instances import generate
 from instances.files import write_instance
 from instances.problem import Instance
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Generate, write, and say what it is."""
-    family = FAMILIES.get(arguments.family)
     require_writable(arguments.output)
-    options = {
-        name: getattr(arguments, name)
-        for name in ("routing", "precision")
-        if getattr(arguments, name) is not None
-    }
-    size = arguments.size or family.sizes[0]
-    instance = generate(family.name, size=size, seed=arguments.seed, **options)
+    instance = generate.make(arguments)
     write_instance(arguments.output, instance)
     show_instance(instance, arguments.output, as_json=arguments.json)
     return 0
