@@ -245,8 +245,8 @@ def _draw_curves(layout: Layout, title: str, shown: pd.DataFrame) -> Canvas:
     names = {label: shorten(label, layout.label_letters) for label in labels}
     direct = layout is not NARROW  # names at the ends of the lines, where there is room for them
     widest = max(text_width(name, layout.font) for name in names.values())
-    x_ticks = _decades(sizes)
-    y_ticks = _decades(seconds)
+    left_end, right_end, x_ticks = _axis(sizes)
+    bottom_end, top_end, y_ticks = _axis(seconds)
     left = max(text_width(seconds_tick(tick), layout.font) for tick in y_ticks) + 14
     row = 1.35 * layout.font
     canvas = Canvas(
@@ -262,8 +262,8 @@ def _draw_curves(layout: Layout, title: str, shown: pd.DataFrame) -> Canvas:
     axes = canvas.axes
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(x_ticks[0] * 0.8, x_ticks[-1] * 1.25)
-    axes.set_ylim(y_ticks[0] * 0.8, y_ticks[-1] * 1.25)
+    axes.set_xlim(left_end, right_end)
+    axes.set_ylim(bottom_end, top_end)
     axes.xaxis.set_major_locator(FixedLocator(x_ticks))
     axes.yaxis.set_major_locator(FixedLocator(y_ticks))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -389,8 +389,15 @@ def seconds_tick(seconds: float) -> str:
     return f"{count_text(round(seconds))} s"
 
 
-def _decades(values: NDArray[np.float64]) -> list[float]:
-    first = math.floor(math.log10(float(values.min())) + 1e-9)
-    last = max(first + 1, math.ceil(math.log10(float(values.max())) - 1e-9))
+def _axis(values: NDArray[np.float64]) -> tuple[float, float, list[float]]:
+    """Return the ends of a logarithmic axis and its ticks: at least two powers of ten."""
+    low, high = float(values.min()) / 1.4, float(values.max()) * 1.4
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    if last <= first:
+        first, last = (
+            min(first, math.floor(math.log10(low))),
+            max(last, math.ceil(math.log10(high))),
+        )
+        low, high = min(low, 10.0**first / 1.1), max(high, 10.0**last * 1.1)
     step = 1 + (last - first) // 8
-    return [10.0**exponent for exponent in range(first, last + step, step)]
+    return low, high, [10.0**exponent for exponent in range(first, last + 1, step)]

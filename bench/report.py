@@ -170,6 +170,8 @@ def render_page(
         ratio_matrix=_matrix(summary, "saving_ratio"),
         gap_matrix=_matrix(summary, "bound_gap"),
         time_matrix=_time_matrix(summary),
+        any_gap=bool((summary.methods["bound_gap_count"] > 0).any()),
+        unmeasured_families=_unmeasured(summary.families),
         some_at_limit=bool((summary.times["at_limit"] > 0).any()),
         drawings=drawings,
         tolerance=f"{CLAIM_TOLERANCE:g}",
@@ -192,6 +194,11 @@ def _exactly(value: float) -> str:
 def _count_unjudged(attempts: pd.DataFrame) -> int:
     judged = attempts["saving_ratio"].notna() | attempts["bound_gap"].notna()
     return int((attempts["solved"] & ~judged).sum())
+
+
+def _unmeasured(families: pd.DataFrame) -> list[str]:
+    measured = families[["saving_ratio_count", "bound_gap_count"]].sum(axis=1) > 0
+    return sorted(set(families["family"]) - set(families.loc[measured, "family"]))
 
 
 def _matrix(summary: Summary, column: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ where some attempt proved the optimum; elsewhere there is `bound_gap`, (bound - 
 
 import json
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from instances.errors import InputError
 from instances.result import Status, StopReason, relative_gap
 
 SIZES = ("tiny", "small", "medium", "large", "real")
+_NUMBER = re.compile(r"\d[\d.]*(e[+-]?\d+)?")
 NO_FAMILY = "(no family)"
 """Family of instances that were imported rather than generated."""
 
@@ -267,26 +269,32 @@ def tabulate_times(rated: pd.DataFrame) -> pd.DataFrame:
 
 
 def group_failures(rated: pd.DataFrame) -> pd.DataFrame:
-    """Return the attempts without a placement, grouped; real failures before unsupported ones."""
+    """Return the attempts without a placement, grouped; real failures before unsupported ones.
+
+    Reasons that differ in their numbers only are one group: `reason` is that of the `example`, and
+    `variants` counts the different ones.
+    """
     missing = rated[~rated["solved"]].copy()
     missing["kind"] = np.where(missing["unsupported"], "unsupported", "failed")
+    missing["pattern"] = [_NUMBER.sub("#", reason) for reason in missing["reason"]]
     rows = [
         {
             "kind": kind,
             "label": label,
             "status": status,
             "stop_reason": stop_reason,
-            "reason": reason,
+            "reason": group.iloc[0]["reason"],
+            "variants": group["reason"].nunique(),
             "count": len(group),
             "families": ", ".join(sorted(set(group["family"]))),
             "example": group.iloc[0]["instance_label"],
         }
-        for (kind, label, status, stop_reason, reason), group in missing.groupby(
-            ["kind", "label", "status", "stop_reason", "reason"], sort=False
+        for (kind, label, status, stop_reason, _), group in missing.groupby(
+            ["kind", "label", "status", "stop_reason", "pattern"], sort=False
         )
     ]
-    columns = ["kind", "label", "status", "stop_reason", "reason", "count", "families", "example"]
-    table = pd.DataFrame(rows, columns=columns)
+    columns = ["kind", "label", "status", "stop_reason", "reason", "variants", "count"]
+    table = pd.DataFrame(rows, columns=[*columns, "families", "example"])
     return table.sort_values(
         ["kind", "label", "count", "reason"], ascending=[True, True, False, True], kind="stable"
     ).reset_index(drop=True)
@@ -298,25 +306,30 @@ def compare_guarantees(rated: pd.DataFrame) -> pd.DataFrame:
     stated = rated[rated["guarantee"] != ""]
     for (label, formula), group in stated.groupby(["label", "guarantee"], sort=False):
         covered = group[group["guarantee_ratio"].notna()]
+        everywhere = rated[rated["label"] == label]
         row = {
             "label": label,
             "guarantee": formula,
-            "instances": group["checksum"].nunique(),
+            "instances": everywhere["checksum"].nunique(),
             "covered": covered["checksum"].nunique(),
             "claimed_least": covered["guarantee_ratio"].min(),
             "claimed_most": covered["guarantee_ratio"].max(),
         }
         row |= _mean_and_worst(covered, "saving_ratio", "min")
         # Where no guarantee is claimed the smallest ratio is still worth knowing.
-        uncovered = group[group["guarantee_ratio"].isna()]
-        row["uncovered_worst"] = uncovered["saving_ratio"].min()
+        elsewhere = everywhere[everywhere["guarantee_ratio"].isna()]
+        worst = _mean_and_worst(elsewhere, "saving_ratio", "min")
+        row["elsewhere_worst"] = worst["saving_ratio_worst"]
+        row["elsewhere_worst_on"] = worst["saving_ratio_worst_on"]
         margins = (covered["saving_ratio"] - covered["guarantee_ratio"]).dropna()
         row["margin"] = margins.min()
         row["margin_on"] = "" if margins.empty else covered.loc[margins.idxmin(), "instance_label"]
         rows.append(row)
     columns = ["label", "guarantee", "instances", "covered", "claimed_least", "claimed_most"]
     columns += [f"saving_ratio_{part}" for part in ("count", "mean", "worst", "worst_on")]
-    table = pd.DataFrame(rows, columns=[*columns, "uncovered_worst", "margin", "margin_on"])
+    table = pd.DataFrame(
+        rows, columns=[*columns, "elsewhere_worst", "elsewhere_worst_on", "margin", "margin_on"]
+    )
     return table.sort_values(["label", "guarantee"], kind="stable").reset_index(drop=True)
 
 

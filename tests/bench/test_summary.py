@@ -199,7 +199,7 @@ def test_a_guarantee_is_reported_where_it_is_claimed_only():
     (row,) = summarise(frame(*rows)).guarantees.to_dict("records")
     assert (row["covered"], row["instances"]) == (1, 2)
     assert row["saving_ratio_worst"] == 0.7
-    assert row["uncovered_worst"] == 0.1
+    assert row["elsewhere_worst"] == 0.1
     assert row["margin"] == pytest.approx(0.2)
 
 
