@@ -5,8 +5,10 @@ REPORT_DIR ?= report
 
 .PHONY: report test test-all bench lint clean
 
+# A run in which some attempt ended in error (exit code 1) is still worth a report, which names it.
 report: .venv/stamp
-	$(BIN)/moeplace run --preset report --store $(REPORT_DIR)/results.sqlite
+	mkdir -p $(REPORT_DIR)
+	$(BIN)/moeplace run --preset report --store $(REPORT_DIR)/results.sqlite || test $$? -eq 1
 	$(BIN)/moeplace report --store $(REPORT_DIR)/results.sqlite -o $(REPORT_DIR)
 
 test: .venv/stamp
@@ -16,7 +18,8 @@ test-all: .venv/stamp
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 bench: .venv/stamp
-	$(BIN)/python -m pytest bench --benchmark-only
+	$(BIN)/python -m pytest bench --benchmark-only --benchmark-sort=name \
+		--benchmark-columns=median,min,max,rounds
 
 lint: .venv/stamp
 	$(BIN)/ruff check .
