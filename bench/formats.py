@@ -82,12 +82,12 @@ def value_text(value: float) -> str:
 
 
 def count_text(count: float) -> str:
-    """Return a whole number with narrow spaces between groups of three digits.
+    """Return a whole number with commas between groups of three digits.
 
-    >>> count_text(999), count_text(40000) == "40\N{NARROW NO-BREAK SPACE}000"
-    ('999', True)
+    >>> count_text(999), count_text(40000)
+    ('999', '40,000')
     """
-    return _special(count) or f"{int(count):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return _special(count) or f"{int(count):,}"
 
 
 def moment_text(moment: str) -> str:

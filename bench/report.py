@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -135,11 +136,10 @@ def render_page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    for name in (
-        *("saving_ratio_text", "latency_ratio_text", "gap_text", "percent_of_optimum_text"),
-        *("seconds_text", "value_text", "count_text", "moment_text"),
-    ):
-        environment.filters[name.removesuffix("_text")] = getattr(formats, name)
+    for name in ("saving_ratio", "latency_ratio", "gap", "percent_of_optimum", "seconds", "value"):
+        environment.filters[name] = getattr(formats, f"{name}_text")
+    environment.filters |= {"count": formats.count_text, "moment": formats.moment_text}
+    environment.filters["unbroken"] = _unbroken
     environment.filters["exactly"] = _exactly
     environment.globals["plural"] = formats.plural
     script = _source("report.js")
@@ -176,6 +176,11 @@ def render_page(
         drawings=drawings,
         tolerance=f"{CLAIM_TOLERANCE:g}",
     )
+
+
+def _unbroken(text: str) -> str:
+    """Keep a number and its unit on one line."""
+    return re.sub(r"(?<=\d) (?=%|(?:µs|ms|s|min|h)\b)", "\N{NO-BREAK SPACE}", text)
 
 
 def _source(name: str) -> str:
