@@ -29,12 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted.
     """
     arguments = make_parser().parse_args(argv)
-    if arguments.module in SANDBOXED:
-        from bench.server import start_server
-
-        start_server()  # it warms up while the command's own modules are loaded
-    module = importlib.import_module(f"bench.commands.{arguments.module}")
     try:
+        if arguments.module in SANDBOXED:
+            from bench.server import start_server
+
+            start_server()  # it warms up while the command's own modules are loaded
+        module = importlib.import_module(f"bench.commands.{arguments.module}")
         code = int(module.execute(arguments))
         sys.stdout.flush()
     except InputError as error:

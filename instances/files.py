@@ -26,6 +26,8 @@ from instances.placement import Placement
 from instances.problem import Instance
 
 __all__ = [
+    "INSTANCE_SUFFIXES",
+    "PLACEMENT_SUFFIXES",
     "instance_from_dict",
     "instance_to_dict",
     "placement_from_dict",
@@ -40,8 +42,8 @@ __all__ = [
 
 StrPath = str | os.PathLike[str]
 
-_INSTANCE_SUFFIXES = (".json", ".json.gz", ".npz")
-_PLACEMENT_SUFFIXES = (".json", ".json.gz")
+INSTANCE_SUFFIXES = (".json", ".json.gz", ".npz")
+PLACEMENT_SUFFIXES = (".json", ".json.gz")
 _COMPRESSION = 6
 
 
@@ -53,7 +55,7 @@ def read_instance(path: StrPath) -> Instance:
     InputError
         When it cannot be read, or names the field, the index and the value that is wrong.
     """
-    suffix = _suffix(path, _INSTANCE_SUFFIXES)
+    suffix = _suffix(path, INSTANCE_SUFFIXES)
     data = read_bytes(path)
     try:
         if suffix == ".npz":
@@ -71,7 +73,7 @@ def write_instance(path: StrPath, instance: Instance) -> None:
     InputError
         When the suffix is unknown or the file cannot be written.
     """
-    suffix = _suffix(path, _INSTANCE_SUFFIXES)
+    suffix = _suffix(path, INSTANCE_SUFFIXES)
     if suffix == ".npz":
         write_atomically(path, archive_bytes(instance))
     else:
@@ -87,7 +89,7 @@ def read_placement(path: StrPath, instance: Instance) -> Placement:
         When it cannot be read, or names the field, the index and the value that is wrong; a server
         that stores more than its capacity is wrong too.
     """
-    suffix = _suffix(path, _PLACEMENT_SUFFIXES)
+    suffix = _suffix(path, PLACEMENT_SUFFIXES)
     data = read_bytes(path)
     try:
         return placement_from_dict(decode_json(_decompressed(data, suffix)), instance)
@@ -104,7 +106,7 @@ def write_placement(path: StrPath, instance: Instance, placement: Placement) -> 
         When a server stores more than its capacity, so that the file could not be read again; when
         the suffix is unknown or the file cannot be written.
     """
-    suffix = _suffix(path, _PLACEMENT_SUFFIXES)
+    suffix = _suffix(path, PLACEMENT_SUFFIXES)
     placement.check_capacity(instance)
     write_atomically(path, _compressed(placement_text(instance, placement).encode(), suffix))
 

@@ -5,13 +5,13 @@ import argparse
 from bench.commands.output import print_block, print_json, require_writable
 from bench.formats import plural
 from instances import generate
-from instances.files import write_instance
+from instances.files import INSTANCE_SUFFIXES, write_instance
 from instances.problem import Instance
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Generate, write, and say what it is."""
-    require_writable(arguments.output)
+    require_writable(arguments.output, INSTANCE_SUFFIXES)
     instance = generate.make(arguments)
     write_instance(arguments.output, instance)
     show_instance(instance, arguments.output, as_json=arguments.json)

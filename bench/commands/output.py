@@ -38,8 +38,15 @@ def print_columns(rows: list[tuple[str, ...]]) -> None:
         print("  " + "  ".join(cells).rstrip())
 
 
-def require_writable(path: str) -> Path:
+def require_writable(path: str, suffixes: tuple[str, ...]) -> Path:
     """Check that a file can be written there, before any work is done for it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    suffixes
+        Endings of names that tell a format.
 
     Raises
     ------
@@ -49,7 +56,9 @@ def require_writable(path: str) -> Path:
     target = Path(path)
     parent = target.parent
     problem = ""
-    if not parent.is_dir():
+    if not target.name.lower().endswith(suffixes):
+        problem = f"the name must end in {', '.join(suffixes)}"
+    elif not parent.is_dir():
         problem = f"the directory {parent} does not exist"
     elif target.is_dir():
         problem = "it is a directory"

@@ -19,7 +19,7 @@ from bench.start import Start, find_start
 from bench.worker import Answer
 from instances.errors import InputError
 from instances.evaluation import evaluate
-from instances.files import read_instance, read_placement, write_placement
+from instances.files import PLACEMENT_SUFFIXES, read_instance, read_placement, write_placement
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm
@@ -44,7 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
     algorithm = find_algorithm(arguments.method)
     parameters = read_settings(arguments.settings, algorithm)
     if arguments.output is not None:
-        require_writable(arguments.output)
+        require_writable(arguments.output, PLACEMENT_SUFFIXES)
     limits = Limits(time_s=arguments.time_limit, memory_bytes=arguments.memory_limit)
     instance = read_instance(arguments.file)
     solved = _solve(arguments, algorithm, instance, parameters, limits)
@@ -76,13 +76,16 @@ def _solve(
     limits: Limits,
 ) -> Solved:
     given: Placement | None = None
+    start: Start | None = None
     wanted = arguments.start or (AUTO if algorithm.exact and algorithm.takes_start else NONE)
     if wanted != NONE and not algorithm.takes_start:
         raise InputError("--start", f"{algorithm.name} takes no placement to start from")
     if wanted not in (AUTO, NONE):
         given = read_placement(wanted, instance)
+        start = Start(
+            placement=given, algorithm=wanted, saving_ms=evaluate(instance, given).saving_ms
+        )
     packed = PackedInstance.of(instance)
-    start: Start | None = None
     with Pool(1) as pool, spinning(f"{instance.name}: {algorithm.name}"):
         if wanted == AUTO:
             asked = solve_in_sandbox(algorithm, packed, seed=0, limits=limits, only_ask=True)
@@ -202,7 +205,8 @@ def _as_text(solved: Solved, written: str | None) -> tuple[str, Mapping[str, str
         "time": seconds_text(result.seconds),
     }
     if solved.start is not None:
-        lines["time"] += f", and {seconds_text(solved.start.seconds)} before for a start"
+        if solved.start.seconds:
+            lines["time"] += f", and {seconds_text(solved.start.seconds)} before for a start"
         if solved.start.placement is not None:
             saving = value_text(solved.start.saving_ms)
             lines["start"] = f"{solved.start.algorithm}, saving {saving} ms per token"

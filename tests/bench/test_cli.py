@@ -209,12 +209,28 @@ def test_generate_names_what_is_known(
 
 @pytest.mark.parametrize(
     ("target", "text"),
-    [("nowhere/x.json", "does not exist"), (".", "it is a directory"), ("x.txt", "unknown kind")],
+    [
+        ("nowhere/x.json", "does not exist"),
+        ("d.json", "it is a directory"),
+        ("x.txt", "must end in .json, .json.gz, .npz"),
+    ],
 )
 def test_output_that_cannot_be_written(call: Call, tmp_path: Path, target: str, text: str) -> None:
+    (tmp_path / "d.json").mkdir()
     code, _, err = call("generate", "tiny", "-o", tmp_path / target)
     assert code == 2
     assert text in _one_line(err)
+
+
+def test_kind_of_file_is_checked_before_solving(
+    call: Call, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bench.commands.solve
+
+    monkeypatch.setattr(bench.commands.solve, "read_instance", None)
+    code, _, err = call("solve", file, "--with", "greedy", "-o", tmp_path / "p.txt")
+    assert code == 2
+    assert "p.txt: cannot be written: the name must end in .json, .json.gz" in _one_line(err)
 
 
 def test_read_only_directory_is_found_out_first(
@@ -222,7 +238,7 @@ def test_read_only_directory_is_found_out_first(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(InputError, match=r"x\.json: cannot be written: the directory .* cannot"):
-        require_writable(str(tmp_path / "x.json"))
+        require_writable(str(tmp_path / "x.json"), (".json",))
 
 
 # -- solve, check -----------------------------------------------------------------------------
