@@ -58,32 +58,21 @@ def merge_choices(
     Demand
         Rate of a row = tokens that use it times the weight of its user's tokens, to 9 digits.
     """
-    num_tokens, num_layers, width = choices.shape
-    if choices.size == 0:
-        return _empty()
-    num_experts = int(choices.max()) + 1
-    # "None" sorts behind every expert, so that the experts of a row stand at its start.
-    sets = np.where(choices < 0, num_experts, choices).astype(np.int64).reshape(-1, width)
-    sets.sort(axis=1)
-    user = np.repeat(token_user, num_layers)
-    layer = np.tile(np.arange(num_layers, dtype=np.int64), num_tokens)
-    keep = sets[:, 0] < num_experts
-    sets, user, layer = sets[keep], user[keep], layer[keep]
-    if sets.size == 0:
-        return _empty()
-
-    order, first = _distinct([user, layer, *sets.T], [num_layers, *[num_experts + 1] * width])
-    start = np.flatnonzero(first)
-    counts = np.diff(np.append(start, order.size))
-    rows = order[start]
-    row_user, row_sets = user[rows], sets[rows]
-    used = row_sets < num_experts
+    # Layer by layer: the choices of a long trace would not fit into memory several times over.
+    layers = [_merge_layer(choices[:, layer], token_user) for layer in range(choices.shape[1])]
+    user = np.concatenate([part[0] for part in layers])
+    sets = np.concatenate([part[1] for part in layers])
+    counts = np.concatenate([part[2] for part in layers])
+    layer = np.repeat(np.arange(len(layers)), [part[0].size for part in layers])
+    order = np.lexsort((layer, user))  # stable: experts stay in order
+    user, sets = user[order], sets[order]
+    used = sets >= 0
     return Demand(
-        user=row_user.astype(np.int32),
-        layer=layer[rows].astype(np.int32),
+        user=user.astype(np.int32),
+        layer=layer[order].astype(np.int32),
         offsets=np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64),
-        experts=row_sets[used].astype(np.int32),
-        rate=round_significant(counts * token_weight[row_user], RATE_DIGITS),
+        experts=sets[used].astype(np.int32),
+        rate=round_significant(counts[order] * token_weight[user], RATE_DIGITS),
     )
 
 
@@ -100,6 +89,29 @@ def join_demands(demands: list[Demand], first_user: list[int]) -> Demand:
         experts=np.concatenate([demand.experts for demand in demands]),
         rate=np.concatenate([demand.rate for demand in demands]),
     )
+
+
+def _merge_layer(
+    choices: NDArray[np.integer], token_user: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return user, set and number of tokens of each distinct row of one layer.
+
+    Sets are ascending, with -1 behind the last expert.
+    """
+    width = choices.shape[1]
+    none = int(choices.max(initial=0)) + 1  # sorts behind every expert
+    sets = np.where(choices < 0, none, choices).astype(np.int64)
+    sets.sort(axis=1)
+    some = sets[:, 0] < none
+    sets, user = sets[some], token_user[some]
+    if user.size == 0:
+        return user, sets, user
+    order, first = _distinct([user, *sets.T], [none + 1] * width)
+    start = np.flatnonzero(first)
+    rows = order[start]
+    distinct = sets[rows]
+    distinct[distinct == none] = -1
+    return user[rows], distinct, np.diff(np.append(start, order.size))
 
 
 def _distinct(
@@ -126,13 +138,3 @@ def _distinct(
         in_order = word[order]
         first[1:] |= in_order[1:] != in_order[:-1]
     return order.astype(np.int64), first
-
-
-def _empty() -> Demand:
-    return Demand(
-        user=np.zeros(0, np.int32),
-        layer=np.zeros(0, np.int32),
-        offsets=np.zeros(1, np.int64),
-        experts=np.zeros(0, np.int32),
-        rate=np.zeros(0, np.float64),
-    )

@@ -40,10 +40,10 @@ are; the latencies of a call then follow from the model (:mod:`instances.network
     radio_delay_ms = 1.0          # optional, one way; 1 when left out
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,11 +57,12 @@ from instances.fields import (
     require_number,
     show,
 )
-from instances.model import MAX_BYTES
+from instances.files import read_bytes
+from instances.model import MAX_BYTES, Model
 from instances.network import ExpertCall, Link, Network
+from instances.parsing import check_header, local_expert_indices
 
 FORMAT = "moeplace/network"
-VERSION = 1
 
 _SERVER = ("capacity_gb", "capacity_bytes", "compute_tflops")
 _DEVICE = ("local_experts", "local_latency_ms")
@@ -70,6 +71,8 @@ _CONNECTED = ("site", "uplink_mbps", "downlink_mbps")
 _CLOUD = ("gateway", "wan_delay_ms", "compute_tflops")
 _LINK = ("between", "delay_ms", "rate_mbps")
 _DEFAULT_RADIO_DELAY_MS = 1.0
+_LARGEST, _SLOWEST = 1e15, 1e-6
+"""Limits of numbers and of rates, so that no latency overflows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +92,8 @@ class NetworkFile:
     network
         How these are connected; None when there are none.
     local_experts, local_latency_ms
-        [layer, expert] pairs on each device, and their latency, ms; float64 (U,).
+        What the file says are [layer, expert] pairs on each device, to be held against the model
+        (:meth:`local_experts_of`), and their latency, ms; float64 (U,).
     """
 
     server_names: tuple[str, ...]
@@ -98,8 +102,21 @@ class NetworkFile:
     measured: Mapping[int, tuple[tuple[float, ...], float]]
     connected: tuple[int, ...]
     network: Network | None
-    local_experts: tuple[tuple[tuple[int, int], ...], ...]
+    local_experts: tuple[list[Any], ...]
     local_latency_ms: NDArray[np.float64]
+
+    def local_experts_of(self, model: Model) -> list[NDArray[np.int64]]:
+        """Experts on each device, ``layer * experts + expert``, ascending.
+
+        Raises
+        ------
+        InputError
+            Names the first that is not a pair, not an expert of the model, or repeated.
+        """
+        return [
+            local_expert_indices(pairs, f"users[{u}].local_experts", model)
+            for u, pairs in enumerate(self.local_experts)
+        ]
 
     def latencies_ms(
         self, call: ExpertCall | None
@@ -128,7 +145,7 @@ class NetworkFile:
         return servers, cloud
 
 
-def read_network(path: str | Path) -> NetworkFile:
+def read_network(path: str | os.PathLike[str]) -> NetworkFile:
     """Read a network file.
 
     Raises
@@ -136,16 +153,13 @@ def read_network(path: str | Path) -> NetworkFile:
     InputError
         Names the file, the field, its index and the value that is wrong.
     """
+    data = read_bytes(path)
     try:
-        text = Path(path).read_text("utf-8")
-    except OSError as error:
-        raise InputError("", error.strerror or str(error), source=str(path)) from error
+        return parse_network(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError("", f"not UTF-8 text: {error}", source=str(path)) from error
-    try:
-        return parse_network(text)
+        raise InputError("", f"not UTF-8 text: {error}", source=os.fspath(path)) from None
     except InputError as error:
-        raise error.in_file(str(path)) from error
+        raise error.in_file(os.fspath(path)) from None
 
 
 def parse_network(text: str) -> NetworkFile:
@@ -158,12 +172,12 @@ def parse_network(text: str) -> NetworkFile:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError("", f"not valid TOML: {error}") from error
+    except RecursionError:
+        raise InputError("", "not TOML that can be read: nested too deeply") from None
+    except ValueError as error:  # not TOML, or an integer of thousands of digits
+        raise InputError("", f"not TOML: {error}") from None
+    check_header(data, FORMAT)
     require_fields(data, "", ("format", "version", "servers", "users"), ("cloud", "links"))
-    for name, wanted in (("format", FORMAT), ("version", VERSION)):
-        if type(data[name]) is not type(wanted) or data[name] != wanted:
-            raise InputError(name, f"{show(data[name])} is not {wanted!r}")
     servers = [
         require_fields(server, f"servers[{n}]", ("name",), _SERVER)
         for n, server in enumerate(_tables(data, "servers"))
@@ -190,7 +204,7 @@ def parse_network(text: str) -> NetworkFile:
         connected=tuple(connected),
         network=_network(data, servers, users, site_of, connected),
         local_experts=tuple(
-            _pairs(user.get("local_experts", []), f"users[{u}].local_experts")
+            require_list(user.get("local_experts", []), f"users[{u}].local_experts")
             for u, user in enumerate(users)
         ),
         local_latency_ms=np.array(
@@ -231,14 +245,14 @@ def _network(
                 f"servers[{n}].compute_tflops",
                 f"is missing; users[{connected[0]}] has no measured latencies",
             )
-        rates.append(_positive(server["compute_tflops"], f"servers[{n}].compute_tflops"))
+        rates.append(_rate(server["compute_tflops"], f"servers[{n}].compute_tflops"))
     uplink, downlink = np.zeros((2, len(connected), len(servers)))
     delay = np.zeros(len(connected))
     for row, index in enumerate(connected):
         user, path = users[index], f"users[{index}]"
         site = _site(user["site"], f"{path}.site", site_of)
-        uplink[row, site] = _positive(user["uplink_mbps"], f"{path}.uplink_mbps")
-        downlink[row, site] = _positive(user["downlink_mbps"], f"{path}.downlink_mbps")
+        uplink[row, site] = _rate(user["uplink_mbps"], f"{path}.uplink_mbps")
+        downlink[row, site] = _rate(user["downlink_mbps"], f"{path}.downlink_mbps")
         delay[row] = _number(
             user.get("radio_delay_ms", _DEFAULT_RADIO_DELAY_MS), f"{path}.radio_delay_ms"
         )
@@ -250,7 +264,7 @@ def _network(
         server_tflops=np.array(rates),
         gateway=_site(cloud["gateway"], "cloud.gateway", site_of),
         wan_delay_ms=_number(cloud["wan_delay_ms"], "cloud.wan_delay_ms"),
-        cloud_tflops=_positive(cloud["compute_tflops"], "cloud.compute_tflops"),
+        cloud_tflops=_rate(cloud["compute_tflops"], "cloud.compute_tflops"),
     )
     for row, site in network.unreachable()[:1]:
         raise InputError(
@@ -274,7 +288,7 @@ def _links(data: dict[str, Any], site_of: dict[str, int]) -> tuple[Link, ...]:
             Link(
                 sites=(sites[0], sites[1]),
                 delay_ms=_number(link["delay_ms"], f"{path}.delay_ms"),
-                rate_mbps=_positive(link["rate_mbps"], f"{path}.rate_mbps"),
+                rate_mbps=_rate(link["rate_mbps"], f"{path}.rate_mbps"),
             )
         )
     return tuple(links)
@@ -327,15 +341,15 @@ def _capacity(server: dict[str, Any], path: str) -> int:
 
 def _number(value: object, path: str) -> float:
     number = require_number(value, path)
-    if number < 0:
-        raise InputError(path, f"{show(value)} is negative")
+    if not 0 <= number <= _LARGEST:
+        raise InputError(path, f"{show(value)} is not in 0..{_LARGEST:g}")
     return number
 
 
-def _positive(value: object, path: str) -> float:
+def _rate(value: object, path: str) -> float:
     number = _number(value, path)
-    if number == 0:
-        raise InputError(path, f"{show(value)} is not more than 0")
+    if number < _SLOWEST:
+        raise InputError(path, f"{show(value)} is not at least {_SLOWEST:g}")
     return number
 
 
@@ -351,13 +365,3 @@ def _site(value: object, path: str, site_of: dict[str, int]) -> int:
     if name not in site_of:
         raise InputError(path, f"{name!r} is not the name of a server")
     return site_of[name]
-
-
-def _pairs(value: object, path: str) -> tuple[tuple[int, int], ...]:
-    pairs = []
-    for index, pair in enumerate(require_list(value, path)):
-        numbers = require_list(pair, f"{path}[{index}]")
-        if len(numbers) != 2 or any(type(number) is not int or number < 0 for number in numbers):
-            raise InputError(f"{path}[{index}]", f"{numbers!r} is not a pair [layer, expert]")
-        pairs.append((numbers[0], numbers[1]))
-    return tuple(pairs)

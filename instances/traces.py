@@ -1,0 +1,231 @@
+"""Routing traces: which experts the tokens of recorded requests chose, and instances made of them.
+
+A routes file is an npz archive with two arrays and no others:
+
+- ``experts``: experts of each token in each MoE layer, integers [tokens, layers, K], in any order;
+  -1 fills up rows of fewer experts, and a row of -1 alone is no row;
+- ``offsets``: integers [requests + 1]; tokens ``offsets[r] : offsets[r + 1]`` are request r.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instances.architectures import ARCHITECTURES
+from instances.archive import read_arrays
+from instances.demand import merge_choices
+from instances.errors import InputError
+from instances.files import read_bytes
+from instances.grouping import deal
+from instances.model import Model
+from instances.network import ExpertCall
+from instances.network_file import NetworkFile
+from instances.problem import Instance
+
+_MOST_EXPERTS = np.iinfo(np.int16).max
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Routes:
+    """Recorded routing, checked whole.
+
+    Parameters
+    ----------
+    experts
+        Experts of each token in each layer, -1 for none; kept as int16 (T, L, K).
+    offsets
+        First token of each request, and the number of tokens; kept as int64 (R + 1,).
+
+    Raises
+    ------
+    InputError
+        Names the array, the index and the value that is wrong.
+    """
+
+    experts: NDArray[np.int16]
+    offsets: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        experts = _integers(self.experts, "experts", ("token", "layer", "K"))
+        offsets = _integers(self.offsets, "offsets", ("request + 1",))
+        if 0 in experts.shape:
+            raise InputError("experts", f"shape {experts.shape} holds no token, layer or expert")
+        outside = (experts < -1) | (experts > _MOST_EXPERTS)
+        for token, layer, k in np.argwhere(outside)[:1]:
+            raise InputError(
+                f"experts[{token}][{layer}][{k}]",
+                f"{experts[token, layer, k]} is neither an expert (0..{_MOST_EXPERTS}) nor -1",
+            )
+        _check_offsets(offsets, experts.shape[0])
+        # Copies are read-only, so that what was checked stays as it was.
+        kept = experts.astype(np.int16)
+        _check_repetition(kept)
+        for name, array in (("experts", kept), ("offsets", offsets.astype(np.int64))):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of tokens, T."""
+        return int(self.experts.shape[0])
+
+    @property
+    def num_layers(self) -> int:
+        """Number of MoE layers, L."""
+        return int(self.experts.shape[1])
+
+    @property
+    def top_k(self) -> int:
+        """Most experts of a token in one layer, K."""
+        return int(self.experts.shape[2])
+
+    @property
+    def num_requests(self) -> int:
+        """Number of requests, R."""
+        return int(self.offsets.shape[0]) - 1
+
+
+def read_routes(path: str | os.PathLike[str]) -> Routes:
+    """Read a routes file.
+
+    Raises
+    ------
+    InputError
+        Names the file, the array, the index and the value that is wrong.
+    """
+    data = read_bytes(path)
+    try:
+        return Routes(**read_arrays(data, ("experts", "offsets")))
+    except InputError as error:
+        raise error.in_file(os.fspath(path)) from None
+
+
+def instance_from_routes(
+    routes: Routes,
+    network: NetworkFile,
+    *,
+    model: str | Model,
+    precision: str = "bf16",
+    grouping: NDArray[np.int64] | None = None,
+    name: str = "routes",
+) -> Instance:
+    """Make an instance of recorded routing.
+
+    Every token of the trace counts alike: the rate of a row is the share of all tokens that used
+    it, so T(X) is the mean latency of a token of the trace.
+
+    Parameters
+    ----------
+    routes
+        What was recorded.
+    network
+        Servers, users and latencies.
+    model
+        Name of an architecture, all of whose layers were recorded, or a model of one's own.
+    precision
+        Width of the stored parameters of a named architecture.
+    grouping
+        User of each request, indices into the users of the network; int64 (R,). None deals them
+        out in turn (:mod:`instances.grouping` has other ways).
+    name
+        Name of the instance.
+
+    Raises
+    ------
+    InputError
+        When the parts do not fit each other.
+    """
+    call = None
+    if isinstance(model, str):
+        architecture = ARCHITECTURES.get(model)
+        call = ExpertCall.of(architecture)
+        model = architecture.model(precision=precision)
+    _check_fit(routes, model)
+    num_users = len(network.user_names)
+    users = deal(routes.num_requests, num_users) if grouping is None else grouping
+    users = _integers(users, "grouping", ("request",)).astype(np.int64)
+    if users.shape[0] != routes.num_requests:
+        raise InputError(
+            "grouping", f"{users.shape[0]} users where {routes.num_requests} requests need one each"
+        )
+    for request in np.flatnonzero((users < 0) | (users >= num_users))[:1]:
+        raise InputError(f"grouping[{request}]", f"{users[request]} is not in 0..{num_users - 1}")
+    demand = merge_choices(
+        routes.experts,
+        np.repeat(users, np.diff(routes.offsets)),
+        np.full(num_users, 1 / routes.num_tokens),
+    )
+    latency_ms, cloud_latency_ms = network.latencies_ms(call)
+    local = network.local_experts_of(model)
+    return Instance(
+        name=name,
+        models=(model,),
+        server_names=network.server_names,
+        capacity_bytes=network.capacity_bytes,
+        user_names=network.user_names,
+        user_model=np.zeros(num_users, dtype=np.int64),
+        latency_ms=latency_ms,
+        cloud_latency_ms=cloud_latency_ms,
+        local_latency_ms=network.local_latency_ms,
+        local_offsets=np.concatenate([[0], np.cumsum([experts.size for experts in local])]),
+        local_experts=np.concatenate(local),
+        demand_user=demand.user,
+        demand_layer=demand.layer,
+        demand_offsets=demand.offsets,
+        demand_experts=demand.experts,
+        demand_rate=demand.rate,
+    )
+
+
+def _integers(array: NDArray[Any], name: str, axes: tuple[str, ...]) -> NDArray[Any]:
+    array = np.asarray(array)
+    if array.dtype.kind not in "iu" or array.ndim != len(axes):
+        raise InputError(
+            name,
+            f"{array.dtype} array of {array.ndim} dimensions where integers "
+            f"[{', '.join(axes)}] are needed",
+        )
+    return array
+
+
+def _check_offsets(offsets: NDArray[Any], num_tokens: int) -> None:
+    if offsets.shape[0] < 2:
+        raise InputError("offsets", f"{offsets.shape[0]} values where at least 2 are needed")
+    if offsets[0] != 0:
+        raise InputError("offsets[0]", f"{offsets[0]} is not 0: tokens before it have no request")
+    # Compared, not subtracted: differences of unsigned numbers would wrap round.
+    for request in np.flatnonzero(offsets[1:] < offsets[:-1])[:1] + 1:
+        raise InputError(
+            f"offsets[{request}]", f"{offsets[request]} is less than {offsets[request - 1]} before"
+        )
+    if offsets[-1] != num_tokens:
+        raise InputError(
+            f"offsets[{offsets.shape[0] - 1}]", f"{offsets[-1]} is not {num_tokens}, the tokens"
+        )
+
+
+def _check_repetition(experts: NDArray[np.int16]) -> None:
+    ascending = np.sort(experts, axis=2)
+    repeated = (ascending[:, :, 1:] == ascending[:, :, :-1]) & (ascending[:, :, 1:] >= 0)
+    for token, layer in np.argwhere(repeated.any(axis=2))[:1]:
+        raise InputError(
+            f"experts[{token}][{layer}]", f"{experts[token, layer].tolist()} repeats an expert"
+        )
+
+
+def _check_fit(routes: Routes, model: Model) -> None:
+    for what, found, needed in (
+        ("layers", routes.num_layers, model.layers),
+        ("experts a token", routes.top_k, model.top_k),
+    ):
+        if found != needed:
+            raise InputError("experts", f"{found} {what}, but {model.name} has {needed}")
+    for token, layer, k in np.argwhere(routes.experts >= model.experts)[:1]:
+        raise InputError(
+            f"experts[{token}][{layer}][{k}]",
+            f"{routes.experts[token, layer, k]} is not in 0..{model.experts - 1}, the experts of "
+            f"{model.name}",
+        )
