@@ -1,1 +1,19 @@
-"""placeholder."""
+"""Exact methods and bounds."""
+
+from formulations.brute_force import BRUTE_FORCE
+from formulations.layer_enumeration import LAYER_ENUMERATION
+from formulations.milp import MILP_COMPACT, MILP_COMPACT_CBC, MILP_COMPACT_SCIP
+from instances.registry import Algorithm, Registry
+
+EXACT: Registry[Algorithm] = Registry("exact method", entry_point_group="moeplace.exact")
+
+for _algorithm in (
+    BRUTE_FORCE,
+    LAYER_ENUMERATION,
+    MILP_COMPACT,
+    MILP_COMPACT_SCIP,
+    MILP_COMPACT_CBC,
+):
+    EXACT.register(_algorithm)
+
+__all__ = ["EXACT"]

@@ -1,0 +1,151 @@
+"""HiGHS and SCIP, both through MathOpt of OR-Tools."""
+
+import datetime
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from ortools.math_opt import model_pb2
+from ortools.math_opt.python import mathopt
+from pybind11_abseil.status import StatusNotOk  # type: ignore[import-untyped]  # has none
+
+from formulations.answer import Answer
+from formulations.program import Program
+from instances.deadline import Deadline
+from instances.result import StopReason
+
+FEASIBILITY_TOLERANCE = 1e-9
+"""Absolute violation of a row, or of wholeness, that solvers may excuse. HiGHS also asks that a new
+incumbent be better by this much, so its default of 1e-6 could miss an optimum."""
+
+
+def solve_highs(
+    program: Program, *, start: NDArray[np.float64] | None, deadline: Deadline, threads: int
+) -> Answer:
+    """Solve a program with HiGHS."""
+    parameters = mathopt.SolveParameters()
+    for name in ("mip_feasibility", "primal_feasibility", "dual_feasibility"):
+        parameters.highs.double_options[f"{name}_tolerance"] = FEASIBILITY_TOLERANCE
+    # MathOpt refuses its own ``threads`` for HiGHS.
+    parameters.highs.int_options["threads"] = threads
+    return _solve(program, mathopt.SolverType.HIGHS, parameters, start, deadline)
+
+
+def solve_scip(
+    program: Program, *, start: NDArray[np.float64] | None, deadline: Deadline, threads: int
+) -> Answer:
+    """Solve a program with SCIP."""
+    parameters = mathopt.SolveParameters(threads=threads)
+    # Cuts beyond the root cost more than they prune here: proofs take a fifth less without.
+    parameters.gscip.int_params["separating/maxrounds"] = 0
+    for name in ("feastol", "dualfeastol"):
+        parameters.gscip.real_params[f"numerics/{name}"] = FEASIBILITY_TOLERANCE
+    return _solve(program, mathopt.SolverType.GSCIP, parameters, start, deadline)
+
+
+def build_model(program: Program) -> mathopt.Model:
+    """Bring a program into MathOpt, whole arrays at a time: column j becomes variable j."""
+    proto = model_pb2.ModelProto()
+    _add_variables(proto, program)
+    _add_objective(proto, program)
+    _add_constraints(proto, program)
+    return mathopt.Model.from_model_proto(proto)
+
+
+def _add_variables(proto: model_pb2.ModelProto, program: Program) -> None:
+    count = len(program.columns)
+    proto.variables.ids.extend(range(count))
+    proto.variables.lower_bounds.extend(np.zeros(count))
+    proto.variables.upper_bounds.extend(np.ones(count))
+    proto.variables.integers.extend(program.is_whole.tolist())
+
+
+def _add_objective(proto: model_pb2.ModelProto, program: Program) -> None:
+    proto.objective.maximize = True
+    weighted = np.flatnonzero(program.objective)
+    proto.objective.linear_coefficients.ids.extend(weighted)
+    proto.objective.linear_coefficients.values.extend(program.objective[weighted])
+
+
+def _add_constraints(proto: model_pb2.ModelProto, program: Program) -> None:
+    rows = program.rows
+    proto.linear_constraints.ids.extend(range(rows.num_rows))
+    proto.linear_constraints.lower_bounds.extend(np.full(rows.num_rows, -np.inf))
+    proto.linear_constraints.upper_bounds.extend(rows.upper)
+    order = np.lexsort((rows.column, rows.row))  # MathOpt wants them sorted
+    proto.linear_constraint_matrix.row_ids.extend(rows.row[order])
+    proto.linear_constraint_matrix.column_ids.extend(rows.column[order])
+    proto.linear_constraint_matrix.coefficients.extend(rows.coefficient[order])
+
+
+def _solve(
+    program: Program,
+    solver: mathopt.SolverType,
+    parameters: mathopt.SolveParameters,
+    start: NDArray[np.float64] | None,
+    deadline: Deadline,
+) -> Answer:
+    model = build_model(program)
+    variables = list(model.variables())
+    hints = []
+    if start is not None:
+        values = dict(zip(variables, start.tolist(), strict=True))
+        hints.append(mathopt.SolutionHint(variable_values=values))
+    parameters.relative_gap_tolerance = 0.0
+    parameters.absolute_gap_tolerance = 0.0
+    if math.isfinite(deadline.at):
+        if deadline.passed:
+            return Answer.nothing(StopReason.TIME_LIMIT)
+        parameters.time_limit = datetime.timedelta(seconds=deadline.remaining)
+    try:
+        result = mathopt.solve(
+            model,
+            solver,
+            params=parameters,
+            model_params=mathopt.ModelSolveParameters(solution_hints=hints),
+        )
+    except AttributeError as error:
+        # MathOpt 9.15 fails while it translates the solver's message, which is chained instead
+        # (https://github.com/google/or-tools/issues/4606).
+        if not isinstance(error.__context__, StatusNotOk):
+            raise
+        return Answer.nothing(StopReason.SOLVER_ERROR, reason=str(error.__context__))
+    except (RuntimeError, ValueError) as error:  # what MathOpt documents, once it is mended
+        return Answer.nothing(StopReason.SOLVER_ERROR, reason=str(error))
+    return read_result(result, variables)
+
+
+def read_result(result: mathopt.SolveResult, variables: list[mathopt.Variable]) -> Answer:
+    """Read a MathOpt result: only OPTIMAL is a proof, and only a limit keeps what was found."""
+    stop_reason, reason = _stop_reason(result.termination)
+    bound = result.dual_bound()
+    if stop_reason is StopReason.SOLVER_ERROR:
+        return Answer.nothing(stop_reason, reason=reason)
+    if not result.has_primal_feasible_solution():
+        return Answer.nothing(stop_reason, bound=bound, reason=reason)
+    return Answer(
+        stop_reason=stop_reason,
+        proven_optimal=result.termination.reason is mathopt.TerminationReason.OPTIMAL,
+        values=np.array(result.variable_values(variables)),
+        objective=result.objective_value(),
+        bound=bound,
+        reason=reason,
+    )
+
+
+def _stop_reason(termination: mathopt.Termination) -> tuple[StopReason, str]:
+    reasons = mathopt.TerminationReason
+    if termination.reason is reasons.OPTIMAL:
+        return StopReason.COMPLETED, ""
+    if termination.reason in (reasons.FEASIBLE, reasons.NO_SOLUTION_FOUND):
+        if termination.limit is mathopt.Limit.TIME:
+            return StopReason.TIME_LIMIT, ""
+        if termination.limit is mathopt.Limit.MEMORY:
+            return StopReason.MEMORY_LIMIT, "the solver reached its memory limit"
+    # Storing nothing is always feasible and savings are finite, so every other answer is wrong.
+    limit = f", limit {termination.limit.name}" if termination.limit else ""
+    detail = f": {termination.detail}" if termination.detail else ""
+    return (
+        StopReason.SOLVER_ERROR,
+        f"the solver ended with {termination.reason.name}{limit}{detail}",
+    )

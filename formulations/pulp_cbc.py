@@ -1,0 +1,180 @@
+"""CBC, through PuLP.
+
+PuLP hands the program to CBC in files. Three things of theirs must not be believed: ``LpStatus``
+says optimal at a time limit; CBC's solution file says optimal when time ran out right after the
+linear relaxation, and then holds fractional values; and a file loses whether it is to be maximised.
+Hence the log decides what is proven, and the program is written as a minimisation.
+"""
+
+import itertools
+import math
+import re
+import tempfile
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import cbcbox
+import numpy as np
+import pulp
+from numpy.typing import NDArray
+
+from formulations.answer import Answer
+from formulations.program import Program
+from instances.deadline import Deadline
+from instances.result import StopReason
+
+ENTRIES_BETWEEN_CHECKS = 10_000
+"""PuLP takes row after row in Python; the clock is looked at after this many entries."""
+
+TOLERANCES = (
+    "primalTolerance 1e-9",
+    "dualTolerance 1e-9",
+    "integerTolerance 1e-9",
+    "increment 1e-9",  # by how much a new incumbent must be better
+)
+
+
+class OutOfTimeError(Exception):
+    """The time limit passed while the program was being written."""
+
+
+def solve_cbc(
+    program: Program, *, start: NDArray[np.float64] | None, deadline: Deadline, threads: int
+) -> Answer:
+    """Solve a program with CBC."""
+    variables = _make_variables(program)
+    try:
+        problem = _make_problem(program, variables, deadline)
+    except OutOfTimeError:
+        return Answer.nothing(StopReason.TIME_LIMIT)
+    if start is not None:
+        for variable, value in zip(variables, start.tolist(), strict=True):
+            variable.setInitialValue(value)
+    with tempfile.TemporaryDirectory(prefix="moeplace-cbc-") as directory:
+        if any(character.isspace() for character in directory):
+            return Answer.nothing(
+                StopReason.SOLVER_ERROR,
+                reason=f"PuLP cannot pass the temporary directory {directory!r} to CBC: "
+                "its name has a space in it",
+            )
+        log_path = Path(directory, "cbc.log")
+        solver = pulp.COIN_CMD(
+            path=cbcbox.cbc_bin_path(),
+            msg=False,
+            gapRel=0.0,
+            gapAbs=0.0,
+            timeLimit=deadline.remaining if math.isfinite(deadline.at) else None,
+            timeMode="elapsed",
+            threads=threads if threads > 1 else None,
+            warmStart=start is not None,
+            options=list(TOLERANCES),
+            logPath=str(log_path),
+        )
+        solver.tmpDir = directory
+        try:
+            problem.solve(solver)
+        except pulp.PulpSolverError as error:
+            log = log_path.read_text(errors="replace") if log_path.exists() else ""
+            last = log.strip().splitlines()[-1:] or ["no output"]
+            return Answer.nothing(StopReason.SOLVER_ERROR, reason=f"{error}: {last[0].strip()}")
+        log = log_path.read_text(errors="replace")
+    return read_answer(problem, variables, log, out_of_time=deadline.passed)
+
+
+def _make_variables(program: Program) -> list[pulp.LpVariable]:
+    scratch = pulp.LpProblem("moeplace")
+    kinds = [pulp.LpInteger if whole else pulp.LpContinuous for whole in program.is_whole]
+    digits = len(str(len(kinds)))  # PuLP sorts variables by name
+    return [scratch.add_variable(f"v{j:0{digits}d}", 0, 1, kind) for j, kind in enumerate(kinds)]
+
+
+def _make_problem(
+    program: Program, variables: list[pulp.LpVariable], deadline: Deadline
+) -> pulp.LpProblem:
+    problem = pulp.LpProblem("moeplace", pulp.LpMinimize)
+    _set_objective(problem, program, variables)
+    _add_rows(problem, program, variables, deadline)
+    return problem
+
+
+def _set_objective(
+    problem: pulp.LpProblem, program: Program, variables: list[pulp.LpVariable]
+) -> None:
+    problem.setObjective(
+        pulp.LpAffineExpression(
+            [(variables[j], -float(program.objective[j])) for j in program.objective.nonzero()[0]]
+        )
+    )
+
+
+def _add_rows(
+    problem: pulp.LpProblem,
+    program: Program,
+    variables: list[pulp.LpVariable],
+    deadline: Deadline,
+) -> None:
+    rows = program.rows
+    columns, coefficients = rows.column.tolist(), rows.coefficient.tolist()
+    offsets, upper = rows.offsets.tolist(), rows.upper.tolist()
+    unchecked = 0
+    for row, (begin, end) in enumerate(itertools.pairwise(offsets)):
+        terms = zip(columns[begin:end], coefficients[begin:end], strict=True)
+        left = pulp.LpAffineExpression([(variables[j], value) for j, value in terms])
+        problem.addConstraint(left <= upper[row])
+        unchecked += end - begin
+        if unchecked >= ENTRIES_BETWEEN_CHECKS:
+            unchecked = 0
+            if deadline.passed:
+                raise OutOfTimeError
+
+
+def read_answer(
+    problem: pulp.LpProblem, variables: list[pulp.LpVariable], log: str, *, out_of_time: bool
+) -> Answer:
+    """Read what CBC left behind: values from PuLP, what they are from CBC's log."""
+    said = re.search(r"^Result - (.*)$", log, re.MULTILINE)
+    result = said[1].strip() if said else "nothing about the result"
+    bound = read_bound(log)
+    found = problem.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible)
+    if result.startswith("Optimal solution found") and problem.sol_status == pulp.LpSolutionOptimal:
+        values = np.array([variable.varValue for variable in variables])
+        objective = -float(pulp.value(problem.objective))
+        return Answer(
+            stop_reason=StopReason.COMPLETED,
+            proven_optimal=True,
+            values=values,
+            objective=objective,
+            bound=objective,
+            reason="",
+        )
+    if "time limit" in result or (said is None and out_of_time):
+        if said is None or not found:
+            return Answer.nothing(StopReason.TIME_LIMIT, bound=bound)
+        return Answer(
+            stop_reason=StopReason.TIME_LIMIT,
+            proven_optimal=False,
+            values=np.array([variable.varValue for variable in variables]),
+            objective=-float(pulp.value(problem.objective)),
+            bound=bound,
+            reason="",
+        )
+    # Storing nothing is always feasible and savings are finite, so every other answer is wrong.
+    return Answer.nothing(StopReason.SOLVER_ERROR, reason=f"CBC said: {result}")
+
+
+def read_bound(log: str) -> float:
+    """Return the upper bound on the maximum that a log of CBC tells, infinite when it tells none.
+
+    CBC minimises the negative and prints six digits, so one unit of the last digit is added.
+    """
+    told = re.search(r"^Lower bound:\s+(\S+)$", log, re.MULTILINE)
+    if told is None:
+        return math.inf
+    try:
+        printed = Decimal(told[1])
+    except InvalidOperation:
+        return math.inf
+    exponent = printed.as_tuple().exponent
+    if not isinstance(exponent, int):  # infinity or not a number
+        return math.inf
+    return float(-printed + Decimal(1).scaleb(exponent))
