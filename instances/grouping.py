@@ -35,7 +35,7 @@ def blocks(num_requests: int, num_blocks: int, num_users: int) -> NDArray[np.int
     """
     if not 1 <= num_blocks <= num_users:
         raise InputError(
-            "users", f"{num_blocks} is not in 1..{num_users}, the users of the network"
+            "grouping", f"{num_blocks} is not in 1..{num_users}, the users of the network"
         )
     return np.arange(num_requests, dtype=np.int64) * num_blocks // max(num_requests, 1)
 
@@ -74,7 +74,7 @@ def group_requests(
     if grouping.lower().endswith(".csv"):
         return _in_file(Path(grouping), _from_csv, num_requests, users)
     raise InputError(
-        "users", f"{grouping!r} is neither a number, nor field:NAME, nor a .json or .csv file"
+        "grouping", f"{grouping!r} is neither a number, nor field:NAME, nor a .json or .csv file"
     )
 
 

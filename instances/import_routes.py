@@ -72,8 +72,9 @@ def make(arguments: argparse.Namespace) -> "Instance":
     # Imported here: --help must not wait for NumPy.
     from instances.architectures import ARCHITECTURES
     from instances.grouping import deal, group_requests
-    from instances.model import Model
+    from instances.model import MAX_BYTES, Model
     from instances.network_file import read_network
+    from instances.parsing import check_model_size
     from instances.traces import instance_from_routes, read_routes
 
     _check_model_arguments(arguments)
@@ -89,6 +90,9 @@ def make(arguments: argparse.Namespace) -> "Instance":
     stem = Path(arguments.routes).stem
     model: str | Model = arguments.model
     if arguments.model is None:
+        check_model_size("--experts", routes.num_layers, arguments.experts, 0)
+        if not 1 <= arguments.expert_bytes <= MAX_BYTES:
+            raise InputError("--expert-bytes", f"{arguments.expert_bytes} is not in 1..{MAX_BYTES}")
         model = Model.uniform(
             stem,
             layers=routes.num_layers,

@@ -12,7 +12,7 @@ independent draws without replacement from lognormal popularities (Gumbel-top-K)
 too, uniform draws.
 
 The parameters were fitted to the published routing of gpt-oss-20b, Qwen3-30B-A3B, OLMoE and
-Mixtral-8x7B (docs/methodology.md). Scores are fixed-point numbers that are exact in float64, so
+Mixtral-8x7B (docs/instances.md). Scores are fixed-point numbers that are exact in float64, so
 the choices are the same on every machine (see :mod:`instances.draws`).
 """
 

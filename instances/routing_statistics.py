@@ -1,6 +1,6 @@
 """What can be measured on routing: skew, co-activation, distinct sets, likeness of users.
 
-The same figures that the literature and docs/methodology.md give for real models. Input is the
+The same figures that the literature and docs/instances.md give for real models. Input is the
 choices of tokens in ONE layer, int (T, K), without padding.
 """
 
