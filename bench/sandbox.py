@@ -27,7 +27,7 @@ from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm
-from instances.result import StopReason
+from instances.result import Outcome, StopReason
 
 GRACE_S = 1.0
 """How long a method may overrun its time limit before it is killed."""
@@ -77,6 +77,9 @@ class PackedInstance:
 class SandboxedSolve:
     """A solve in flight. Call :meth:`poll` until it returns the answer.
 
+    A method that has to be killed when its time is up has still not lost the placement that it was
+    given to start from; that is the answer then, and the reason says so.
+
     Parameters
     ----------
     algorithm, packed, seed, start, parameters
@@ -124,6 +127,7 @@ class SandboxedSolve:
                 f"a process of their own ({error})",
             ) from error
         self._limits = limits
+        self._start = start if algorithm.takes_start else None
         context = multiprocessing.get_context("forkserver")
         self._scratch = Path(tempfile.mkdtemp(dir=start_server()))
         self._connection, far_end = context.Pipe(duplex=False)
@@ -219,7 +223,15 @@ class SandboxedSolve:
             reason = f"the method had not begun after {SETUP_LIMIT_S:g} s"
             return failure(StopReason.SOLVER_ERROR, reason, log=self._log())
         reason = f"killed {GRACE_S:g} s after its time limit of {self._limits.time_s:g} s"
-        return failure(StopReason.TIME_LIMIT, reason, seconds=self._seconds(), log=self._log())
+        if self._start is not None:
+            reason += "; the placement is the one that it started from"
+        outcome = Outcome(
+            stop_reason=StopReason.TIME_LIMIT,
+            placement=self._start,
+            proven_optimal=False,
+            reason=reason,
+        )
+        return Answer(outcome=outcome, seconds=self._seconds(), log=self._log())
 
     def _seconds(self) -> float:
         return 0.0 if self._begun_at is None else time.monotonic() - self._begun_at

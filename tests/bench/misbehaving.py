@@ -177,6 +177,16 @@ def keep_start(
     )
 
 
+def sleep_on(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    start: Placement | None = None,
+) -> Placement:
+    return sleep(instance, rng=rng, time_limit=time_limit)
+
+
 def _algorithm(name: str, solve: object, **options: object) -> Algorithm:
     return Algorithm(
         name=name,
@@ -194,6 +204,7 @@ GUARANTEE = Guarantee(formula="F >= 1/4 OPT", scope="all", source="tests", ratio
 BEHAVED = _algorithm("behaved", behaved, guarantee=GUARANTEE)
 SEEDED = _algorithm("seeded", seeded, randomised=True)
 SLEEP = _algorithm("sleep", sleep)
+SLEEP_ON = _algorithm("sleep-on", sleep_on)
 SPIN = _algorithm("spin", spin)
 DEAF = _algorithm("deaf", deaf)
 EAT = _algorithm("eat", eat)

@@ -81,6 +81,17 @@ def test_hang_is_killed_on_time(
     assert result.status is Status.NO_SOLUTION
 
 
+def test_start_survives_a_kill(
+    packed: PackedInstance, tiny: Instance, tiny_placement: Placement
+) -> None:
+    answer = _run(misbehaving.SLEEP_ON, packed, time_s=0.1, start=tiny_placement)
+    assert answer.outcome.placement is tiny_placement
+    assert "the placement is the one that it started from" in answer.outcome.reason
+    result = judge(tiny, answer.outcome, seconds=answer.seconds)
+    assert (result.status, result.stop_reason) == (Status.FEASIBLE, StopReason.TIME_LIMIT)
+    assert np.isinf(result.bound_saving_ms)
+
+
 def test_solver_program_dies_with_its_solve(
     packed: PackedInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
