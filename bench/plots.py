@@ -57,6 +57,8 @@ def draw_gaps(attempts: pd.DataFrame, name: str, gap: str) -> Drawing | None:
     shown = attempts[attempts[gap].notna()]
     if shown.empty:
         return None
+    perfect = _perfect(shown, gap)
+    shown = shown[~shown["label"].isin(perfect)]
     statistics = shown.groupby("label")[gap].agg(["mean", "max", "count"])
     statistics = statistics.sort_values(["mean", "max"], kind="stable")
     to_bound = gap == "bound_gap"
@@ -74,6 +76,8 @@ def draw_gaps(attempts: pd.DataFrame, name: str, gap: str) -> Drawing | None:
         f"logarithmic from {gap_text(LEAST_GAP)} on, with 0 at its left end. Methods from the "
         "smallest mean gap to the largest; n counts the runs."
     )
+    if perfect:
+        caption += f" Left out, because they have no gap anywhere: {', '.join(perfect)}."
     if any(family.endswith(TWIN) for family in families):
         caption += " Hollow points: the same family with independent routing."
     return render(name, title, caption, draw)
@@ -113,6 +117,13 @@ def draw_times(attempts: pd.DataFrame, name: str) -> Drawing | None:
     if (shown["stop_reason"] == StopReason.TIME_LIMIT).any():
         caption += " Hollow points: stopped by the time limit."
     return render(name, title, caption, draw)
+
+
+def _perfect(shown: pd.DataFrame, gap: str) -> list[str]:
+    """Return the exact methods that prove whatever they answer, unless there is nothing else."""
+    exact = shown[shown["exact"]].groupby("label")[gap].max()
+    perfect = sorted(exact.index[exact <= NOISE])
+    return [] if set(perfect) == set(shown["label"]) else perfect
 
 
 def _gap_title(shown: pd.DataFrame, gap: str, statistics: pd.DataFrame, measured_to: str) -> str:

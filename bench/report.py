@@ -209,10 +209,14 @@ def _unmeasured(families: pd.DataFrame) -> list[str]:
 def _matrix(summary: Summary, column: str) -> dict[str, Any]:
     """Arrange the mean and worst of a column by family (rows) and method (columns)."""
     counted = summary.families[summary.families[f"{column}_count"] > 0]
-    order = summary.methods.sort_values(
+    order = summary.methods[summary.methods[f"{column}_count"] > 0].sort_values(
         f"{column}_mean", ascending=column == "bound_gap", kind="stable"
     )
-    methods = [label for label in order["label"] if label in set(counted["label"])]
+    worst = order[f"{column}_worst"]
+    flawed = worst > formats.NOISE if column == "bound_gap" else worst < 1 - formats.NOISE
+    kept = order[flawed | ~order["exact"]]
+    methods = list((order if kept.empty else kept)["label"])
+    left_out = sorted(set(order["label"]) - set(methods))
     cells = {}
     for row in _records(counted):
         mean = row[f"{column}_mean"]
@@ -222,9 +226,9 @@ def _matrix(summary: Summary, column: str) -> dict[str, Any]:
         cells[row["family"], row["label"]] = row | shaded
     rows = [
         {"family": family, "cells": [cells.get((family, method)) for method in methods]}
-        for family in sorted(set(counted["family"]))
+        for family in sorted(set(counted.loc[counted["label"].isin(methods), "family"]))
     ]
-    return {"methods": methods, "rows": rows, "column": column}
+    return {"methods": methods, "rows": rows, "column": column, "left_out": left_out}
 
 
 def _time_matrix(summary: Summary) -> dict[str, Any]:

@@ -369,6 +369,9 @@ def _labels(attempts: pd.DataFrame) -> list[str]:
     """Name the algorithm, with its settings where the store holds several of one kind."""
     settings = attempts.groupby("algorithm")["parameters"].transform("nunique")
     limits = _varies(attempts, "time_limit", ["parameters", "start"])
+    cut_off = attempts["stop_reason"] == StopReason.TIME_LIMIT
+    # A limit that stopped no run of the algorithm does not make another method of it.
+    limits &= cut_off.groupby(attempts["algorithm"]).transform("any")
     starts = _varies(attempts, "start", ["parameters", "time_limit"])
     labels = []
     for row, with_parameters, with_limit, with_start in zip(

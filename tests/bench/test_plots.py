@@ -15,11 +15,12 @@ from bench.summary import summarise
 from tests.bench.attempts import attempt, benchmark, failure, frame, optimum
 
 SVG = "{http://www.w3.org/2000/svg}"
+FAMILIES = ("mixtral", "mixtral-independent", "switch-independent", "gpt-oss", "fine-grained")
 HOSTILE = '<script>alert("1")</script> & $\\frac{1}{0}$ #0072b2'
 
 
 def rated(*rows):
-    table = summarise(frame(*rows) if rows else benchmark()).attempts
+    table = summarise(frame(*rows) if rows else benchmark(FAMILIES)).attempts
     return table.assign(optimum_gap=1 - table["saving_ratio"])
 
 
@@ -85,12 +86,14 @@ def test_no_text_overlaps_another_or_leaves_the_drawing(all_drawings):
 
 
 def test_the_same_data_give_the_same_bytes(all_drawings):
-    assert list(drawings()) == all_drawings
+    table = rated()
+    assert draw_gaps(table, "gap-to-bound", "bound_gap") == all_drawings[1]
+    assert draw_map(placement_map(), "few") == all_drawings[3]
 
 
 def test_the_order_of_rows_does_not_matter():
     table = rated()
-    backwards = rated(*reversed(benchmark().to_dict("records")))
+    backwards = rated(*reversed(benchmark(FAMILIES).to_dict("records")))
     assert draw_times(table, "time") == draw_times(backwards, "time")
 
 
@@ -128,6 +131,18 @@ def test_every_run_is_a_point():
 def test_nothing_to_draw():
     assert draw_gaps(rated(attempt()), "gap", "optimum_gap") is None
     assert draw_times(rated(failure()), "time") is None
+
+
+def test_exact_methods_without_any_gap_are_left_out_and_named():
+    rows = [optimum(100.0), attempt(saving_ms=98.0)]
+    drawing = draw_gaps(rated(*rows), "gap", "optimum_gap")
+    assert "milp-compact" not in drawing.wide
+    assert "no gap anywhere: milp-compact" in drawing.caption
+    stopped = {"checksum": "b", "instance": "b", "status": "feasible", "bound_saving_ms": 120.0}
+    rows += [optimum(90.0, **stopped), optimum(100.0, algorithm="scip", checksum="b", instance="b")]
+    drawing = draw_gaps(rated(*rows), "gap", "optimum_gap")
+    assert "milp-compact" in drawing.wide
+    assert "no gap anywhere: scip" in drawing.caption
 
 
 def test_titles_say_what_is_seen():

@@ -328,6 +328,10 @@ def test_contradictions_come_first_and_are_counted(tmp_path):
     assert console.file.getvalue().startswith("2 contradictions:")
 
 
+def test_the_matrix_leaves_perfect_exact_methods_out_and_says_so(page):
+    assert "perfect wherever they answer: layer-enumeration (exact)" in " ".join(page.text)
+
+
 def test_a_clean_report_says_so(page, written):
     assert written[1].contradictions == 0
     assert "contradictions" not in page.sections

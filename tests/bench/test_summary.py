@@ -242,10 +242,11 @@ def test_sizes_are_ordered_from_tiny_to_real():
 
 
 def test_one_algorithm_with_several_settings_is_several_methods():
+    stopped = {"status": "feasible", "stop_reason": "time_limit"}
     rows = [
         attempt(),
         attempt(parameters='{"passes": 2, "order": "a"}'),
-        optimum(time_limit=1.0, start="none"),
+        attempt(**{**optimum(), "time_limit": 1.0, "start": "none", **stopped}),
         optimum(time_limit=60.0, start="none"),
         optimum(time_limit=60.0, start="auto"),
     ]
@@ -256,6 +257,13 @@ def test_one_algorithm_with_several_settings_is_several_methods():
         "milp-compact, cold start, 60 s",
         "milp-compact, warm start, 60 s",
     }
+
+
+def test_a_time_limit_that_stopped_no_run_does_not_split_a_method():
+    rows = [optimum(time_limit=1.0), optimum(time_limit=9.0)]
+    summary = summarise(frame(*rows))
+    assert list(summary.methods["label"]) == ["milp-compact"]
+    assert list(summary.methods["saving_ratio_count"]) == [2]
 
 
 def test_a_time_limit_that_differs_between_instances_does_not_split_a_method():
