@@ -56,9 +56,9 @@ def improve(
     Re-solves one server at a time, given the others, until none gains, and searches by swaps inside
     each of its layers; does so from several orders of the servers (and from what successive-modular
     stores) and goes on from the best; then re-solves two servers together in either order; then,
-    again and again, clears one layer on all servers or two servers, re-solves in a random
-    order, and keeps what gained. Layers of up to 12 wanted experts are solved by exact tables,
-    wider ones by the hull sweep.
+    again and again, clears one layer on all servers, two servers, or a random share of all copies,
+    re-solves in a random order, and keeps what gained. Layers of up to 12 wanted experts are solved
+    by exact tables, wider ones by the hull sweep.
 
     Time: that of one pass of the successive method for each server that is re-solved.
 
@@ -95,12 +95,7 @@ def improve(
     failures = 0
     while failures < rounds and not search.deadline.passed and instance.num_experts > 0:
         order = rng.permutation(instance.num_servers).tolist()
-        ruined = best.copy()
-        if instance.num_layers > 1 and rng.random() < 0.5:
-            layer = int(rng.integers(instance.num_layers))
-            ruined[:, instance.layer_experts(layer)] = False
-        else:
-            ruined[order[:2]] = False
+        ruined = _ruined(instance, best, order, rng)
         found = search.better(best, search.rebuilt(ruined, order))
         failures = failures + 1 if found is best else 0
         best = found
@@ -111,6 +106,22 @@ def _tables_or_hull(part: LayerPart, capacity: int) -> list[Curve]:
     """Solve a layer exactly where that is as fast as the hull sweep."""
     curves_of = exact_curves if part.wanted.size <= _TABLE_EXPERTS else hull_curves
     return curves_of(part, capacity)
+
+
+def _ruined(
+    instance: Instance, stored: Stored, order: list[int], rng: np.random.Generator
+) -> Stored:
+    """Clear one layer on all servers, or the first two servers, or a random share of all copies."""
+    stored = stored.copy()
+    kind = int(rng.integers(3))
+    if kind == 0 and instance.num_layers > 1:
+        layer = int(rng.integers(instance.num_layers))
+        stored[:, instance.layer_experts(layer)] = False
+    elif kind == 1 and instance.num_servers > 2:
+        stored[order[:2]] = False
+    else:
+        stored &= rng.random(stored.shape) >= rng.uniform(0.1, 0.6)
+    return stored
 
 
 class _Search:
