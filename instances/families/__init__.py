@@ -5,6 +5,7 @@
 from instances.families import tiny as _tiny  # noqa: F401
 from instances.families import classes as _classes  # noqa: F401
 from instances.families import mixed as _mixed  # noqa: F401
+from instances.families import adversarial as _adversarial  # noqa: F401
 from instances.families.spec import FAMILIES, Family, generate
 # isort: on
 
