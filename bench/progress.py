@@ -105,7 +105,8 @@ class Bar:
     def finished(self, what: str, result: Result) -> None:
         """Move the bar on."""
         if result.status == "error":
-            self._progress.console.print(f"{what}: {describe(result)}", markup=False)
+            line = f"{what}: {describe(result)}"
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         self._progress.advance(self._task)
 
     def close(self) -> None:

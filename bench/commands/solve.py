@@ -236,5 +236,5 @@ def _guarantee(solved: Solved) -> str:
     if guarantee is None:
         return "optimal when it completes" if solved.algorithm.exact else "none"
     if solved.answer.guarantee_ratio is None:
-        return f"none here; {guarantee.formula} holds for: {guarantee.scope}"
+        return f"none here; proved for: {guarantee.scope}"
     return f"{guarantee.formula}; here F >= {solved.answer.guarantee_ratio:.4g} OPT"

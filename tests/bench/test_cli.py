@@ -13,6 +13,7 @@ import pytest
 from bench.cli import main
 from bench.commands.output import require_writable
 from bench.commands.solve import read_settings
+from bench.store import Store
 from heuristics import HEURISTICS
 from instances.checker import check
 from instances.errors import InputError
@@ -241,6 +242,36 @@ def test_read_only_directory_is_found_out_first(
         require_writable(str(tmp_path / "x.json"), (".json",))
 
 
+def test_import_routes(call: Call, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tokens = [[rng.permutation(4)[:2] for _ in range(3)] for _ in range(50)]
+    np.savez(
+        tmp_path / "routes.npz",
+        experts=np.array(tokens, dtype=np.uint8),
+        offsets=np.array([0, 10, 50]),
+    )
+    (tmp_path / "network.toml").write_text(
+        'format = "moeplace/network"\nversion = 1\n'
+        '[[servers]]\nname = "edge"\ncapacity_bytes = 60\n'
+        '[[users]]\nname = "ann"\nlatency_ms = [2.0]\ncloud_latency_ms = 20.0\n'
+    )
+    target = tmp_path / "routes.json"
+    words = ["import", "routes", tmp_path / "routes.npz", "--network", tmp_path / "network.toml",
+             "--expert-bytes", 10, "--experts", 4, "--name", "mine", "-o", target]  # fmt: skip
+    code, out, _ = call(*words)
+    assert code == 0
+    assert "3 layers of 4 experts, up to 2 at once" in out
+    assert "1, with room for 50% of all expert bytes" in out
+    code, out, _ = call(*words, "--json")
+    assert (code, json.loads(out)["instance"]) == (0, "mine")
+    code, out, _ = call("solve", target, "--with", "successive-dp", "--json")
+    assert (code, json.loads(out)["status"]) == (0, "feasible")
+    (tmp_path / "network.toml").write_text("format = 3")
+    code, out, err = call(*words)
+    assert (code, out) == (2, "")
+    assert "network.toml: " in _one_line(err)
+
+
 # -- solve, check -----------------------------------------------------------------------------
 
 
@@ -419,6 +450,27 @@ def test_missing_files_are_one_line(call: Call, file: Path, tmp_path: Path) -> N
         code, out, err = call(*words)
         assert (code, out) == (2, "")
         assert "no.json: " in _one_line(err)
+
+
+def test_report_of_a_run(call: Call, tmp_path: Path) -> None:
+    store, directory = tmp_path / "s.sqlite", tmp_path / "report"
+    words = ["--families", "tiny", "--sizes", "tiny", "--with", "greedy", "brute-force"]
+    assert call("run", *words, "--store", store)[0] == 0
+    code, out, err = call("report", "--store", store, "-o", directory)
+    assert (code, err) == (0, "")
+    assert "greedy" in out
+    assert f"report written to {directory}" in out.replace("\n", "")
+    assert (directory / "index.html").is_file()
+    code, out, _ = call("report", "--store", store, "-o", directory, "--json")
+    assert code == 0
+    assert json.loads(out)["attempts"] == 2
+
+
+def test_report_of_nothing_is_no_success(call: Call, tmp_path: Path) -> None:
+    Store.open_for_writing(tmp_path / "s.sqlite").close()
+    code, _, err = call("report", "--store", tmp_path / "s.sqlite", "-o", tmp_path / "report")
+    assert code == 1
+    assert "no attempts in the store" in _one_line(err)
 
 
 def test_check_is_exact(
