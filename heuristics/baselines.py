@@ -82,7 +82,7 @@ def layer_fill(
 ) -> Placement:
     """No guarantee: servers store whole layers, those first that gain most per byte.
 
-    One server after the other; a layer counts with the clauses that are not satisfied yet.
+    One server after the other, by name; a layer counts with the clauses that are not satisfied yet.
 
     Time O(N (C K + L log L)). Source: layer-wise offloading in serving systems.
     """
@@ -91,7 +91,7 @@ def layer_fill(
     clauses = build_clauses(instance)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     layer_bytes = np.add.reduceat(instance.expert_bytes, instance.layer_expert_offset[:-1])
-    for server in range(instance.num_servers):
+    for server in _by_name(instance):
         if deadline.passed:
             break
         part = residual_of(clauses, stored, server)
@@ -108,7 +108,7 @@ def layer_fill(
 def round_robin(
     instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
 ) -> Placement:
-    """No guarantee: experts are dealt to the servers in turn, layer by layer.
+    """No guarantee: experts are dealt to the servers in turn, by name, layer by layer.
 
     When every expert has had its turn, second copies are dealt one server further on, and so on.
     What does not fit is passed over.
@@ -119,8 +119,8 @@ def round_robin(
     experts = np.arange(instance.num_experts)
     deals = [(experts + shift) % instance.num_servers for shift in range(instance.num_servers)]
     orders = (
-        np.concatenate([experts[deal == server] for deal in deals])
-        for server in range(instance.num_servers)
+        np.concatenate([experts[deal == turn] for deal in deals])
+        for turn in np.argsort(_by_name(instance))
     )
     return _fill_in_order(instance, orders)
 
@@ -133,7 +133,7 @@ def load_balance(
     As expert-parallel load balancers do it, with real sizes: the load of an expert is the rate of
     its rows; experts get one copy each, busiest first, while all storage together has room, then
     the expert with the largest load for each copy gets one more, up to one on every server. Copies
-    are packed by descending load onto the server with the least load that has room.
+    are packed by descending load onto the server with the least load that has room, ties by name.
 
     Time O(N X log X). Source: DeepSeek EPLB (deepseek-ai/EPLB, eplb.py), global form.
     """
@@ -145,16 +145,22 @@ def load_balance(
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     room = instance.capacity_bytes.copy()
     busy = np.zeros(instance.num_servers)
+    by_name = _by_name(instance)
     for x in np.argsort(-share, kind="stable"):
         for _ in range(copies[x]):
             open_ = (room >= instance.expert_bytes[x]) & ~stored[:, x]
             if not open_.any():
                 break
-            server = int(np.where(open_, busy, np.inf).argmin())
+            server = by_name[int(np.where(open_, busy, np.inf)[by_name].argmin())]
             stored[server, x] = True
             room[server] -= instance.expert_bytes[x]
             busy[server] += share[x]
     return Placement(stored)
+
+
+def _by_name(instance: Instance) -> list[int]:
+    """Return the servers sorted by name, so that the order of the file does not matter."""
+    return sorted(range(instance.num_servers), key=lambda server: instance.server_names[server])
 
 
 def _replicate(instance: Instance, load: NDArray[np.float64]) -> NDArray[np.int64]:

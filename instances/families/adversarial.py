@@ -347,7 +347,7 @@ TRAPS: Mapping[str, Trap] = {
             why="the first point of the last layer's hull is one expert, the next one is the whole "
             "layer, which does not fit by one expert; the set that would fit lies between",
             shapes={
-                "tiny": {"layers": 2, "experts": 8},
+                "tiny": {"layers": 2, "experts": 6},
                 "small": {"layers": 3, "experts": 16},
                 "medium": {"layers": 4, "experts": 64},
                 "large": {"layers": 2, "experts": 256},

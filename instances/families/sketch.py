@@ -4,6 +4,7 @@ For families whose optimum is known because they were built around it. The seed 
 users, layers and experts, so that no method is helped or hurt by the order of indices.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,8 +18,8 @@ from instances.placement import Placement
 from instances.problem import Instance
 from instances.rounding import round_significant
 
-CLOUD_MS = 110.0
-EDGE_MS = 10.0
+CLOUD_MS = 120.0
+EDGE_MS = 20.0
 """Latency of a user's own server: 100 ms are saved there, unless a family says otherwise."""
 
 OUT_OF_REACH_MS = 500.0
@@ -122,4 +123,5 @@ class Sketch:
 
 
 def _scaled(rates: NDArray[np.float64], layers: int) -> NDArray[np.float64]:
-    return round_significant(rates * (layers / float(np.sum(rates))), RATE_DIGITS)
+    # fsum is exact, so that the order of additions cannot show
+    return round_significant(rates * (layers / math.fsum(rates)), RATE_DIGITS)
