@@ -263,11 +263,10 @@ def _describe_runs(store: Store, results: pd.DataFrame) -> dict[str, Any]:
 def _draw(store: Store, summary: Summary) -> dict[str, Drawing]:
     attempts = summary.attempts
     rated = attempts.assign(optimum_gap=1 - attempts["saving_ratio"])
-    made = [
-        draw_gaps(rated, "gap-to-optimum", "optimum_gap"),
-        draw_gaps(rated, "gap-to-bound", "bound_gap"),
-        draw_times(attempts, "time"),
-    ]
+    made = [draw_gaps(rated, "gap-to-optimum", "optimum_gap"), draw_times(attempts, "time")]
+    bounded = rated.loc[rated["bound_gap"].notna(), "checksum"].nunique()
+    if bounded > 1:  # of one instance the table tells all
+        made.append(draw_gaps(rated, "gap-to-bound", "bound_gap"))
     shown = choose_map(store, summary)
     if shown is not None:
         made.append(draw_map(shown, "placement"))

@@ -244,7 +244,13 @@ def aggregate(rated: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*columns, "seconds_median", "seconds_max"])
     by = (["family"] if "family" in keys else []) + ["saving_ratio_mean", "bound_gap_mean", "label"]
     ascending = [column != "saving_ratio_mean" for column in by]
-    return table.sort_values(by, ascending=ascending, kind="stable").reset_index(drop=True)
+    table = table.sort_values(
+        by,
+        ascending=ascending,
+        kind="stable",
+        key=lambda column: column.round(9) if column.dtype == np.float64 else column,  # ties
+    )
+    return table.reset_index(drop=True)
 
 
 def tabulate_times(rated: pd.DataFrame) -> pd.DataFrame:

@@ -404,6 +404,16 @@ def test_where_nothing_can_be_saved_the_page_says_what_the_ratio_means():
     assert "On 1 instance nothing can be saved (F* = 0)" in text
 
 
+def test_a_picture_of_bounds_needs_two_instances(tmp_path):
+    stopped = {"algorithm": "milp", "exact": True, "bound_saving_ms": 100.0}
+    report(tmp_path, attempt(), attempt(**stopped))
+    assert not (tmp_path / "out/figures/gap-to-bound.svg").exists()
+    other = {"checksum": "b", "instance": "b"}
+    (tmp_path / "store.sqlite").unlink()
+    report(tmp_path, attempt(), attempt(**stopped), attempt(**other), attempt(**stopped, **other))
+    assert (tmp_path / "out/figures/gap-to-bound.svg").exists()
+
+
 def test_figures_of_an_earlier_report_do_not_stay(tmp_path):
     report(tmp_path, optimum(100.0), attempt())
     assert (tmp_path / "out/figures/gap-to-optimum.svg").exists()

@@ -125,6 +125,12 @@ def test_values_of_any_magnitude_keep_their_ratio():
         assert kinds(summary) == []
 
 
+def test_methods_that_differ_by_rounding_only_are_in_the_order_of_their_names():
+    rows = [optimum(100.0, algorithm=name) for name in ("b", "a")]
+    rows.append(optimum(100.0 * (1 + 1e-15), algorithm="c"))
+    assert list(summarise(frame(*rows)).methods["label"]) == ["a", "b", "c"]
+
+
 # -- contradictions -----------------------------------------------------------------------------
 
 
