@@ -267,6 +267,34 @@ def text_width(text: str, size: float) -> float:
     return float(width)
 
 
+def spread(wanted: Sequence[float], distance: float, height: float) -> list[float]:
+    """Move ascending positions apart to a least distance, within 0..height where they fit.
+
+    >>> spread([1.0, 1.0, 9.0], 2.0, 10.0)
+    [0.0, 2.0, 9.0]
+    """
+    blocks: list[tuple[float, int]] = []  # (centre, positions in it)
+    for position in wanted:
+        centre, count = position, 1
+        while True:
+            reach = (count - 1) * distance / 2
+            centre = min(max(centre, reach), max(reach, height - reach))
+            if not blocks:
+                break
+            before, members = blocks[-1]
+            if before + (members - 1) * distance / 2 + distance <= centre - reach + 1e-9:
+                break
+            centre = (before * members + centre * count) / (members + count)
+            count += members
+            blocks.pop()
+        blocks.append((centre, count))
+    return [
+        centre + (number - (count - 1) / 2) * distance
+        for centre, count in blocks
+        for number in range(count)
+    ]
+
+
 def shorten(text: str, letters: int) -> str:
     """Cut a name to so many letters; an ellipsis shows that something is missing.
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench.contradictions import OPTIMUM_TOLERANCE, find_contradictions
+from bench.labels import instance_labels, method_labels
 from instances.errors import InputError
 from instances.result import Status, StopReason, relative_gap
 
@@ -127,8 +128,8 @@ def prepare(attempts: pd.DataFrame) -> pd.DataFrame:
     prepared["family"] = prepared["family"].replace("", NO_FAMILY)
     bounds = prepared["bound_saving_ms"]
     prepared["bound_saving_ms"] = bounds.where(np.isfinite(bounds), np.nan)
-    prepared["label"] = _labels(prepared)
-    prepared["instance_label"] = _instance_labels(prepared)
+    prepared["label"] = method_labels(prepared)
+    prepared["instance_label"] = instance_labels(prepared)
     prepared["unsupported"] = prepared["stop_reason"] == StopReason.UNSUPPORTED
     prepared["solved"] = prepared["status"].isin([Status.OPTIMAL, Status.FEASIBLE])
     prepared["failed"] = ~prepared["solved"] & ~prepared["unsupported"]
@@ -369,54 +370,3 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
         return ""
     return str(value)
-
-
-def _labels(attempts: pd.DataFrame) -> list[str]:
-    """Name the algorithm, with its settings where the store holds several of one kind."""
-    settings = attempts.groupby("algorithm")["parameters"].transform("nunique")
-    limits = _varies(attempts, "time_limit", ["parameters", "start"])
-    cut_off = attempts["stop_reason"] == StopReason.TIME_LIMIT
-    # A limit that stopped no run of the algorithm does not make another method of it.
-    limits &= cut_off.groupby(attempts["algorithm"]).transform("any")
-    starts = _varies(attempts, "start", ["parameters", "time_limit"])
-    labels = []
-    for row, with_parameters, with_limit, with_start in zip(
-        attempts.itertuples(), settings > 1, limits, starts, strict=True
-    ):
-        parts = [row.algorithm]
-        if with_parameters and row.parameters not in ("", "{}"):
-            parts.append(_parameters_text(row.parameters))
-        if with_start and row.start:
-            parts.append("cold start" if row.start == "none" else "warm start")
-        if with_limit:
-            parts.append("no limit" if math.isnan(row.time_limit) else f"{row.time_limit:g} s")
-        labels.append(", ".join(parts))
-    return labels
-
-
-def _varies(attempts: pd.DataFrame, column: str, others: list[str]) -> pd.Series:
-    """Tell for each attempt whether its algorithm ran twice with nothing but `column` changed."""
-    same = ["checksum", "algorithm", "seed", *others]
-    values = attempts.groupby(same, dropna=False)[column].transform("nunique", dropna=False)
-    return values.groupby(attempts["algorithm"]).transform("max") > 1
-
-
-def _parameters_text(parameters: str) -> str:
-    try:
-        given = json.loads(parameters)
-    except json.JSONDecodeError:
-        return parameters
-    if not isinstance(given, dict):
-        return parameters
-    return ", ".join(f"{name}={given[name]}" for name in sorted(given))
-
-
-def _instance_labels(attempts: pd.DataFrame) -> list[str]:
-    """Name the instance; where two different ones share a name, add the start of the checksum."""
-    shared = attempts.groupby("instance")["checksum"].transform("nunique") > 1
-    return [
-        f"{name} #{checksum[:8]}" if ambiguous else name
-        for name, checksum, ambiguous in zip(
-            attempts["instance"], attempts["checksum"], shared, strict=True
-        )
-    ]

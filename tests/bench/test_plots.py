@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.drawing import SERIES, VARIABLES, shorten, text_width
+from bench.drawing import SERIES, VARIABLES, shorten, spread, text_width
 from bench.placement_map import PlacementMap, cell_colour, draw_map
-from bench.plots import draw_gaps, draw_times, family_looks, spread
+from bench.plots import draw_gaps, draw_times, family_looks
 from bench.summary import summarise
 from tests.bench.attempts import attempt, benchmark, failure, frame, optimum
 
