@@ -70,15 +70,17 @@ class Subject:
     algorithm
         The method.
     instances
-        Instances to try it on; by default those of
+        Instances, or cases of which more is known, to try it on; by default those of
         :func:`~instances.conformance_cases.conformance_cases`.
     """
 
-    def __init__(self, algorithm: Algorithm, instances: Iterable[Instance] | None = None) -> None:
+    def __init__(
+        self, algorithm: Algorithm, instances: Iterable[Instance | Case] | None = None
+    ) -> None:
         self.algorithm = algorithm
-        self.cases = (
-            _default_cases() if instances is None else tuple(Case(each) for each in instances)
-        )
+        if instances is None:
+            instances = _default_cases()
+        self.cases = tuple(each if isinstance(each, Case) else Case(each) for each in instances)
         self._results: dict[int, Result] = {}
 
     @property
@@ -138,7 +140,7 @@ class Check:
 
 
 def check_algorithm(
-    algorithm: Algorithm, instances: Iterable[Instance] | None = None
+    algorithm: Algorithm, instances: Iterable[Instance | Case] | None = None
 ) -> list[Finding]:
     """Return every rule that a method breaks, with the instance; an empty list when it conforms.
 
@@ -147,8 +149,8 @@ def check_algorithm(
     algorithm
         A heuristic or an exact method.
     instances
-        Instances to try it on instead of the built-in ones. Optima are found where instances are
-        small enough to be enumerated.
+        Instances, or cases of which more is known, instead of the built-in ones. Optima are found
+        where instances are small enough to be enumerated.
     """
     subject = Subject(algorithm, instances)
     return [finding for check in CHECKS for finding in check(subject)]
