@@ -8,8 +8,11 @@ from heuristics.baselines import (
     RANDOM,
     ROUND_ROBIN,
 )
+from heuristics.continuous import CONTINUOUS_GREEDY
+from heuristics.enumeration import GREEDY_ENUMERATION
 from heuristics.greedy import GREEDY
 from heuristics.improve import IMPROVE
+from heuristics.lp_rounding import LP_ROUNDING
 from heuristics.successive import SUCCESSIVE_DP, SUCCESSIVE_HULL, SUCCESSIVE_MODULAR
 from instances.registry import Algorithm, Registry
 
@@ -23,6 +26,9 @@ for _algorithm in (
     POPULARITY,
     LOAD_BALANCE,
     GREEDY,
+    GREEDY_ENUMERATION,
+    CONTINUOUS_GREEDY,
+    LP_ROUNDING,
     SUCCESSIVE_MODULAR,
     SUCCESSIVE_DP,
     SUCCESSIVE_HULL,
