@@ -55,6 +55,7 @@ from instances.fields import (
     require_list,
     require_name,
     require_number,
+    require_object,
     show,
 )
 from instances.files import read_bytes
@@ -303,13 +304,14 @@ def _tables(data: dict[str, Any], name: str) -> list[Any]:
 
 def _user(value: object, path: str) -> dict[str, Any]:
     """Return a user who has either measurements or a connection."""
-    if isinstance(value, dict) and not {*_MEASURED, *_CONNECTED} & value.keys():
+    fields = require_object(value, path)
+    if not {*_MEASURED, *_CONNECTED} & fields.keys():
         raise InputError(
             path, "has neither latency_ms and cloud_latency_ms nor site, uplink_mbps, downlink_mbps"
         )
-    if isinstance(value, dict) and "latency_ms" not in value and "site" in value:
-        return require_fields(value, path, ("name", *_CONNECTED), ("radio_delay_ms", *_DEVICE))
-    return require_fields(value, path, ("name", *_MEASURED), _DEVICE)
+    if {*_MEASURED} & fields.keys():
+        return require_fields(value, path, ("name", *_MEASURED), _DEVICE)
+    return require_fields(value, path, ("name", *_CONNECTED), ("radio_delay_ms", *_DEVICE))
 
 
 def _names(tables: list[dict[str, Any]], path: str) -> tuple[tuple[str, ...], dict[str, int]]:
