@@ -74,11 +74,20 @@ def test_rounding_is_excused_where_nothing_is_saved(tiny, outcome):
     assert judge(tiny, too_much, seconds=1.0).stop_reason is StopReason.WRONG_CLAIM
 
 
+def test_a_stopped_solver_may_undersell_its_placement(tiny, outcome):
+    stopped = replace(outcome, claimed_saving_ms=8.9, stop_reason=StopReason.TIME_LIMIT)
+    result = judge(tiny, stopped, seconds=1.0)
+    assert (result.status, result.saving_ms) == (Status.FEASIBLE, 9.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"claimed_saving_ms": 9.1}, r"claims a saving of 9\.1 ms; it is 9\.0"),
-        ({"claimed_saving_ms": 8.9}, r"claims a saving of 8\.9 ms"),
+        (
+            {"claimed_saving_ms": 8.9, "proven_optimal": True, "bound_saving_ms": 9.0},
+            r"claims a saving of 8\.9 ms",
+        ),
         ({"claimed_saving_ms": math.inf}, "claims a saving of inf ms"),
         ({"bound_saving_ms": 8.9}, r"claims the bound 8\.9 ms; its placement saves 9\.0"),
         ({"bound_saving_ms": math.nan}, "claims the bound nan ms"),
