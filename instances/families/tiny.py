@@ -71,7 +71,7 @@ def build(request: Request) -> Instance:
         user_model=user_model,
         latency_ms=_steps_ms(1 + draws.below(SLOWEST_STEP, (users, servers))),
         cloud_latency_ms=_steps_ms(cloud_steps),
-        local_latency_ms=_steps_ms(np.array([0, 0, 1, 4])[draws.below(4, users)]),
+        local_latency_ms=_steps_ms(np.array([0, 1, 4, 9])[draws.below(4, users)]),
         local_offsets=np.concatenate([[0], np.cumsum([experts.size for experts in local])]),
         local_experts=np.concatenate(local),
         demand_user=np.array(rows.user),
