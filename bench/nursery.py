@@ -1,13 +1,16 @@
 """What the fork server loads once, so that each solve starts warm within milliseconds.
 
-Imported by the fork server alone (see :mod:`bench.sandbox`). OR-Tools and PuLP stay out: the
-processes that need them import them.
+Imported by the fork server alone (see :mod:`bench.sandbox`). OR-Tools and PuLP stay out, since they
+bring threads and locks of their own: the processes that need them import them.
 """
 
 import atexit
+import importlib.abc
 import os
 import shutil
 import signal
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -51,8 +54,41 @@ die_with_parent(signal.SIGTERM)
 
 from bench.warmup import warm  # noqa: E402  (slow as well)
 from heuristics import HEURISTICS  # noqa: E402
+from instances.registry import Algorithm  # noqa: E402
 
-warmed = frozenset(a.name for a in HEURISTICS if a.solve.__module__.startswith(OWN_ROOM))
-warm([algorithm for algorithm in HEURISTICS if algorithm.name in warmed])
+
+class SolverRefusal(importlib.abc.MetaPathFinder):
+    """Refuses to import solvers, and remembers that somebody asked."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        """Raise for a solver; leave all other modules to the next finder."""
+        if name.partition(".")[0] in ("ortools", "pulp"):
+            self.asked = True
+            raise ImportError(f"{name} stays out of the fork server")
+
+
+def warm_those_without_solver(algorithms: Iterable[Algorithm]) -> frozenset[str]:
+    """Warm methods; return the names of those that are warm now."""
+    done = set()
+    for algorithm in algorithms:
+        if not algorithm.solve.__module__.startswith(OWN_ROOM):
+            continue
+        refusal = SolverRefusal()
+        sys.meta_path.insert(0, refusal)
+        try:
+            warm([algorithm])
+        except Exception:  # its own process warms it again, and reports what it raises
+            continue
+        finally:
+            sys.meta_path.remove(refusal)
+        if not refusal.asked:
+            done.add(algorithm.name)
+    return frozenset(done)
+
+
+warmed = warm_those_without_solver(HEURISTICS)
 num_threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
 """Must be 1: a fork copies one thread only, and locks that others hold stay locked for ever."""

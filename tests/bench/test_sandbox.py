@@ -14,7 +14,6 @@ from bench.sandbox import Limits, PackedInstance, SandboxedSolve, solve_in_sandb
 from bench.warmup import warm, warmup_instances
 from bench.worker import Answer
 from heuristics import HEURISTICS
-from instances import kernels
 from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import Instance
@@ -289,25 +288,22 @@ def test_instance_is_the_same_to_numba_after_the_journey(tiny: Instance) -> None
 
 def test_warm_up_compiles_what_random_instances_need() -> None:
     """After the warm-up no heuristic meets argument types that are new to a kernel."""
-    import heuristics.kernels
-    import instances.structure.kernels
-
-    modules = (kernels, instances.structure.kernels, heuristics.kernels)
     compiled = [
-        value
-        for module in modules
-        for value in vars(module).values()
-        if hasattr(value, "overloads")
+        kernel
+        for name, module in sorted(sys.modules.items())
+        if name.startswith(("instances.", "heuristics.")) and name.endswith("kernels")
+        for kernel in vars(module).values()
+        if hasattr(kernel, "overloads")
     ]
     warm(HEURISTICS)
-    before = {kernel.__name__: len(kernel.overloads) for kernel in compiled}
+    before = {str(kernel): len(kernel.overloads) for kernel in compiled}
     assert sum(before.values()) > 10
     for seed in range(40):
         instance = random_instance(np.random.default_rng(seed))
         for algorithm in HEURISTICS:
             if algorithm.supports(instance) is None:
                 algorithm.solve(instance, rng=np.random.default_rng(0), time_limit=5.0)
-    assert {kernel.__name__: len(kernel.overloads) for kernel in compiled} == before
+    assert {str(kernel): len(kernel.overloads) for kernel in compiled} == before
 
 
 def test_warm_up_instances_differ_in_what_matters() -> None:
