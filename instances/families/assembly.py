@@ -37,7 +37,7 @@ class Workload:
     router
         How the tokens choose experts.
     local_every
-        Every so manieth user keeps one expert of each layer on the device; 0 for nobody.
+        Every n-th user keeps one expert of each layer on the device; 0 for nobody.
     """
 
     architecture: Architecture

@@ -2,7 +2,7 @@
 
 Each comes with routing by the linear router and, as ``NAME-independent``, with independent draws
 from lognormal popularities; both share models, network and storage, so that a comparison shows
-what co-activation does. For Switch, Phi-3.5-MoE, gpt-oss-120b and DeepSeek no routing has been
+what co-activation does. For Switch, Phi-3.5-MoE and DeepSeek no routing has been
 published: they borrow the class of the models nearest to them in grain.
 """
 
@@ -83,7 +83,7 @@ CLASSES = (
     ),
     ArchitectureClass(
         name="gpt-oss",
-        summary="gpt-oss: 32 (real: 24 layers of 32) experts of 50 MB, K = 4, strong co-activation",
+        summary="gpt-oss-20b: 32 experts of 50 MB, K = 4, strong co-activation",
         source="OpenAI 2025 (arXiv:2508.10925); routing statistics of gpt-oss-20b",
         routers=FINE_GRAINED,
         shapes={
