@@ -1,0 +1,1 @@
+"""Dantzig-Wolfe by layer: columns that are whole layers, their pricing, their master, assembly."""

@@ -1,0 +1,414 @@
+"""Pricing of one layer over labels: arrays in, arrays out.
+
+| symbol | meaning |
+|---|---|
+| E, M | experts and servers of the layer |
+| T, label[e] | set of servers that store an expert, a bit mask |
+| S, sets[c] | server set of clause c, a bit mask; c is met if every expert's label meets S |
+| cost[e, T] | price of storing e on T; infinite where it does not fit |
+| entry | one (clause, expert) incidence, in clause order |
+| split[entry] | part of the clause's weight that is credited to its expert; adds up to the weight |
+| h[e, S] | what is credited to expert e by clauses with server set S |
+
+max over labels of sum of w_c [c met] - sum of cost. If every expert is credited for a clause as
+soon as its own label meets S, the experts separate, and the sum of their maxima is an upper bound,
+whatever the split: a clause that is met credits its weight, one that is not credits no less than 0.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_OPEN = 1 << 62
+"""Depth at which a clause was lost, for one that is not."""
+
+
+@njit(cache=True)
+def label_costs(
+    price: NDArray[np.float64], sizes: NDArray[np.int64], capacity: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the price of every label for every expert."""
+    num_labels = 1 << price.shape[0]
+    cost = np.zeros((sizes.shape[0], num_labels))
+    for e in range(sizes.shape[0]):
+        for label in range(num_labels):
+            for m in range(price.shape[0]):
+                if (label >> m) & 1:
+                    if sizes[e] > capacity[m]:
+                        cost[e, label] = np.inf
+                    cost[e, label] += price[m] * sizes[e]
+    return cost
+
+
+@njit(cache=True)
+def meeting(h: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Set ``out[T]`` to the sum of h[S] over the sets S that meet T, by the zeta transform."""
+    size = h.shape[0]
+    total = 0.0
+    for s in range(size):
+        out[s] = h[s]
+        total += h[s]
+    step = 1
+    while step < size:
+        for s in range(size):
+            if s & step:
+                out[s] += out[s - step]
+        step *= 2
+    for t in range(size // 2):  # what misses T lies in the complement of T
+        low, high = out[t], out[size - 1 - t]
+        out[t] = total - high
+        out[size - 1 - t] = total - low
+
+
+@njit(cache=True)
+def fits(label: NDArray[np.int64], sizes: NDArray[np.int64], capacity: NDArray[np.int64]) -> bool:
+    """Tell whether the experts fit into each server's whole storage."""
+    for m in range(capacity.shape[0]):
+        used = np.int64(0)
+        for e in range(sizes.shape[0]):
+            if (label[e] >> m) & 1:
+                used += sizes[e]
+        if used > capacity[m]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def credit(
+    split: NDArray[np.float64],
+    sets: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    h: NDArray[np.float64],
+) -> None:
+    """Add up what the clauses credit to each expert, by server set."""
+    h[:, :] = 0.0
+    for c in range(sets.shape[0]):
+        for entry in range(offsets[c], offsets[c + 1]):
+            h[bits[entry], sets[c]] += split[entry]
+
+
+@njit(cache=True)
+def improve_split(
+    weight: NDArray[np.float64],
+    sets: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    capacity: NDArray[np.int64],
+    cost: NDArray[np.float64],
+    split: NDArray[np.float64],
+    best_label: NDArray[np.int64],
+    best_value: float,
+    tolerance: float,
+    iterations: int,
+) -> tuple[float, float]:
+    """Lower the bound by a subgradient method; returns the bound and the value of the best labels.
+
+    A step moves credit of a clause from experts whose label meets its set to those whose label does
+    not, by the step length of Polyak. ``split`` becomes the best split met; the labels that attain
+    the maxima are placements, of which the best is kept.
+    """
+    num_experts, num_labels = cost.shape
+    h = np.zeros((num_experts, num_labels))
+    worth = np.empty(num_labels)
+    label = np.zeros(num_experts, np.int64)
+    best_split = split.copy()
+    bound = np.inf
+    scale = 1.0
+    stalled = 0
+    for _ in range(iterations):
+        credit(split, sets, offsets, bits, h)
+        total = 0.0
+        value = 0.0
+        for e in range(num_experts):
+            meeting(h[e], worth)
+            top = -np.inf
+            for t in range(num_labels):
+                if worth[t] - cost[e, t] > top:
+                    top = worth[t] - cost[e, t]
+                    label[e] = t
+            total += top
+            value -= cost[e, label[e]]
+        norm = 0.0
+        for c in range(sets.shape[0]):
+            size = offsets[c + 1] - offsets[c]
+            met = 0
+            for entry in range(offsets[c], offsets[c + 1]):
+                met += 1 if label[bits[entry]] & sets[c] else 0
+            norm += met * (size - met) / size
+            if met == size:
+                value += weight[c]
+        if value > best_value and fits(label, sizes, capacity):
+            best_value = value
+            best_label[:] = label
+        if total < bound:
+            stalled = 0 if total < bound - tolerance else stalled + 1
+            bound = total
+            best_split[:] = split
+        else:
+            stalled += 1
+        if stalled >= 5:
+            scale *= 0.5
+            stalled = 0
+        if norm == 0.0 or bound <= best_value + tolerance or scale < 1e-3:
+            break
+        step = scale * (total - best_value) / norm
+        for c in range(sets.shape[0]):
+            size = offsets[c + 1] - offsets[c]
+            met = 0
+            for entry in range(offsets[c], offsets[c + 1]):
+                met += 1 if label[bits[entry]] & sets[c] else 0
+            if met == 0 or met == size:
+                continue
+            shared = 0.0
+            for entry in range(offsets[c], offsets[c + 1]):
+                is_met = 1.0 if label[bits[entry]] & sets[c] else 0.0
+                split[entry] = max(0.0, split[entry] - step * (is_met - met / size))
+                shared += split[entry]
+            for entry in range(offsets[c], offsets[c + 1]):
+                split[entry] *= weight[c] / shared
+    split[:] = best_split
+    return bound, best_value
+
+
+@njit(cache=True)
+def single_worth(
+    e: int,
+    label: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    sets: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    clause_of: NDArray[np.int64],
+    h: NDArray[np.float64],
+    worth: NDArray[np.float64],
+) -> None:
+    """Set ``worth[T]`` to the weight of e's clauses that are met when e has label T."""
+    h[:] = 0.0
+    for position in range(begin[e], begin[e + 1]):
+        c = clause_of[entries[position]]
+        others_met = True
+        for entry in range(offsets[c], offsets[c + 1]):
+            if bits[entry] != e and not label[bits[entry]] & sets[c]:
+                others_met = False
+                break
+        if others_met:
+            h[sets[c]] += weight[c]
+    meeting(h, worth)
+
+
+@njit(cache=True)
+def ascend(
+    weight: NDArray[np.float64],
+    sets: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    clause_of: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    capacity: NDArray[np.int64],
+    cost: NDArray[np.float64],
+    label: NDArray[np.int64],
+    value: float,
+    tolerance: float,
+) -> float:
+    """Give one expert after the other its best label, until none gains; returns the value."""
+    num_experts, num_labels = cost.shape
+    h = np.empty(num_labels)
+    worth = np.empty(num_labels)
+    room = capacity.copy()
+    for e in range(num_experts):
+        for m in range(room.shape[0]):
+            if (label[e] >> m) & 1:
+                room[m] -= sizes[e]
+    unchanged = 0
+    e = 0
+    while unchanged < num_experts:
+        single_worth(e, label, weight, sets, offsets, bits, begin, entries, clause_of, h, worth)
+        old = label[e]
+        now = worth[old] - cost[e, old]
+        best = now + tolerance
+        chosen = old
+        for t in range(num_labels):
+            if worth[t] - cost[e, t] <= best:
+                continue
+            is_free = True
+            for m in range(room.shape[0]):
+                if (t >> m) & 1 and not (old >> m) & 1 and room[m] < sizes[e]:
+                    is_free = False
+                    break
+            if is_free:
+                best = worth[t] - cost[e, t]
+                chosen = np.int64(t)
+        unchanged += 1
+        if chosen != old:
+            for m in range(room.shape[0]):
+                room[m] += sizes[e] * (((old >> m) & 1) - ((chosen >> m) & 1))
+            value += best - now
+            label[e] = chosen
+            unchanged = 1
+        e = (e + 1) % num_experts
+    return value
+
+
+@njit(cache=True)
+def branch(
+    sets: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    clause_of: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    capacity: NDArray[np.int64],
+    cost: NDArray[np.float64],
+    split: NDArray[np.float64],
+    best_label: NDArray[np.int64],
+    best_value: float,
+    tolerance: float,
+    max_nodes: int,
+) -> tuple[float, bool]:
+    """Search all labels, expert by expert, cut off by the bound; returns value and completeness.
+
+    Where it is complete no labels are worth more than the value by more than the tolerance.
+    ``best_label`` is changed in place when better ones are found.
+    """
+    num_experts, num_labels = cost.shape
+    num_servers = capacity.shape[0]
+    h = np.zeros((num_experts, num_labels))
+    credit(split, sets, offsets, bits, h)
+    load = np.zeros(num_experts)
+    for entry in range(bits.shape[0]):
+        load[bits[entry]] += split[entry]
+    order = np.argsort(-load, kind="mergesort")
+    depth_of = np.empty(num_experts, np.int64)
+    depth_of[order] = np.arange(num_experts)
+    worth = np.empty(num_labels)
+    gain = np.empty((num_experts, num_labels))  # of the expert that is labelled at each depth
+    base = np.zeros(num_experts + 1)  # credits of labelled experts less their cost
+    others = np.zeros(num_experts)  # bound of everything but the expert to be labelled
+    room = np.zeros((num_experts + 1, num_servers), np.int64)
+    room[0] = capacity
+    label = np.zeros(num_experts, np.int64)
+    lost_at = np.full(sets.shape[0], _OPEN, np.int64)
+    trail_clause = np.empty(sets.shape[0], np.int64)  # clauses in the order in which they were lost
+    trail_length = np.zeros(num_experts + 1, np.int64)
+    saved = np.zeros(bits.shape[0])  # h before an entry was taken out of it
+    nodes = 0
+    d = 0
+    enters = True
+    while d >= 0:
+        if enters:
+            enters = False
+            nodes += 1
+            if nodes > max_nodes:
+                return best_value, False
+            bound = base[d]
+            for position in range(num_experts - 1, d - 1, -1):
+                e = order[position]
+                meeting(h[e], worth)
+                top = -np.inf
+                for t in range(num_labels):
+                    worth[t] -= cost[e, t]
+                    top = max(top, worth[t])
+                if position == d:
+                    gain[d] = worth
+                    others[d] = bound
+                bound += top
+            if d == num_experts and bound > best_value:
+                best_value = bound
+                best_label[:] = label
+            if d == num_experts or bound <= best_value + tolerance:
+                d -= 1
+                if d >= 0:
+                    _restore(
+                        d,
+                        order[d],
+                        offsets,
+                        bits,
+                        sets,
+                        depth_of,
+                        lost_at,
+                        trail_clause,
+                        trail_length,
+                        saved,
+                        h,
+                    )
+                continue
+        e = order[d]
+        t = int(np.argmax(gain[d]))
+        if others[d] + gain[d, t] <= best_value + tolerance:
+            d -= 1
+            if d >= 0:
+                _restore(
+                    d,
+                    order[d],
+                    offsets,
+                    bits,
+                    sets,
+                    depth_of,
+                    lost_at,
+                    trail_clause,
+                    trail_length,
+                    saved,
+                    h,
+                )
+            continue
+        gain[d, t] = -np.inf
+        is_free = True
+        for m in range(num_servers):
+            room[d + 1, m] = room[d, m] - sizes[e] * ((t >> m) & 1)
+            is_free = is_free and room[d + 1, m] >= 0
+        if not is_free:
+            continue
+        label[e] = t
+        base[d + 1] = base[d] - cost[e, t]
+        length = trail_length[d]
+        for position in range(begin[e], begin[e + 1]):
+            entry = entries[position]
+            c = clause_of[entry]
+            if lost_at[c] < d:
+                continue
+            if sets[c] & t:
+                base[d + 1] += split[entry]
+                continue
+            lost_at[c] = d
+            trail_clause[length] = c
+            length += 1
+            for other in range(offsets[c], offsets[c + 1]):
+                if depth_of[bits[other]] < d:
+                    base[d + 1] -= split[other]
+                elif depth_of[bits[other]] > d:
+                    saved[other] = h[bits[other], sets[c]]
+                    h[bits[other], sets[c]] -= split[other]
+        trail_length[d + 1] = length
+        d += 1
+        enters = True
+    return best_value, True
+
+
+@njit(cache=True)
+def _restore(
+    d: int,
+    e: int,
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    sets: NDArray[np.int64],
+    depth_of: NDArray[np.int64],
+    lost_at: NDArray[np.int64],
+    trail_clause: NDArray[np.int64],
+    trail_length: NDArray[np.int64],
+    saved: NDArray[np.float64],
+    h: NDArray[np.float64],
+) -> None:
+    """Take back the label of depth d: the clauses that it lost are open again, bit by bit."""
+    for position in range(trail_length[d + 1] - 1, trail_length[d] - 1, -1):
+        c = trail_clause[position]
+        lost_at[c] = _OPEN
+        for entry in range(offsets[c + 1] - 1, offsets[c] - 1, -1):
+            if depth_of[bits[entry]] > d:
+                h[bits[entry], sets[c]] = saved[entry]

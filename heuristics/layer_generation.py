@@ -1,0 +1,366 @@
+"""Dantzig-Wolfe by layer: columns are whole layers, the master shares out the storage."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heuristics.generation.assembly import assemble
+from heuristics.generation.layers import LayerProblem, layer_problems
+from heuristics.generation.master import Column, Master, Mix
+from heuristics.generation.pool import Pool, build_pool
+from heuristics.generation.pricing import TOLERANCE, Pricer, pricer_for
+from heuristics.successive import HULL_BINS, best_response, server_order
+from instances.deadline import Deadline
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.registry import Algorithm, Guarantee
+from instances.result import Outcome, StopReason
+from instances.structure.clauses import Clauses, build_clauses
+from instances.structure.curves import Curve
+from instances.structure.tables import LayerPart, exact_curves, hull_curves
+
+FIRST_PRICES = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Uniform prices of the first columns, in worth of everything per byte of all storage."""
+
+GENERATION_SHARE = 0.6
+"""Share of a time limit after which no more columns are generated."""
+
+_CONVERGED = 1e-8
+"""Relative distance of bound and master value at which generation ends."""
+
+_TABLE_EXPERTS = 12
+"""Wanted experts of a layer up to which the exact table is as fast as the hull sweep."""
+
+_NOISE = 1e-12
+"""Relative gain below which two placements count as equal: rounding of sums."""
+
+Stored = NDArray[np.bool_]
+
+
+class IntegerMaster(Protocol):
+    """Chooses columns; handed in, since heuristics import no solver."""
+
+    def __call__(
+        self,
+        value_ms: NDArray[np.float64],
+        used_bytes: NDArray[np.int64],
+        layer: NDArray[np.int64],
+        capacity_bytes: NDArray[np.int64],
+        *,
+        time_limit: float | None,
+    ) -> NDArray[np.int64] | None:
+        """Return the columns of a good selection, at most one of each layer; None if none is found.
+
+        ``value_ms`` and ``layer`` have shape (columns,), ``used_bytes`` (columns, N),
+        ``capacity_bytes`` (N,).
+        """
+
+
+def layer_generation(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None = None,
+    integer_master: IntegerMaster | None = None,
+) -> Outcome:
+    """F >= LP - (sum of the N largest values of a layer) when pricing is exact, and then LP >= OPT.
+
+    So F / OPT tends to 1 as layers of bounded value outnumber servers, for every K. A column is one
+    layer's placement on all servers; the master mixes columns within each server's storage and has
+    a basic optimum with at most N fractional layers (as many as servers are full). Pricing looks
+    for the best placement of each layer alone at the master's prices, exactly where the layer has
+    at most 10 servers and its search stays small; the outcome's reason says whether it was. The sum
+    of what the layers are worth at most, plus the price of all storage, is a proven bound.
+
+    The whole columns of the master are kept, and the fractional layers are filled in greedily;
+    placements of each layer that lose little at the prices are gathered around its columns, and a
+    large-neighbourhood search chooses among them; then servers respond one at a time. A pass of
+    the successive method is a second start. Nothing of this depends on the seed.
+
+    Time: rounds x layers x (E M 2^M + clauses) x 50 or so for M servers in reach of a layer, where
+    the search over labels stays small; some ten rounds for three servers, thirty for eight.
+
+    Source: Dantzig and Wolfe 1960; large neighbourhoods: Shaw 1998. Proof: docs/theory.md, G5.
+
+    Parameters
+    ----------
+    integer_master
+        Solves the integer master over the gathered columns; by default the search does alone.
+    """
+    del rng
+    return _Generation(instance, Deadline.after(time_limit)).run(time_limit, integer_master)
+
+
+@dataclass(slots=True, eq=False)
+class _Bound:
+    """The best proven bound so far, and where it came from."""
+
+    saving_ms: float = math.inf
+    is_exact: bool = False
+
+
+class _Generation:
+    """One run: columns first, then whole placements."""
+
+    def __init__(self, instance: Instance, deadline: Deadline) -> None:
+        self.instance = instance
+        self.deadline = deadline
+        self.clauses: Clauses = build_clauses(instance)
+        self.problems: list[LayerProblem] = layer_problems(instance, self.clauses)
+        self.pricers: list[Pricer] = [pricer_for(problem) for problem in self.problems]
+        self.worth_ms = math.fsum(problem.worth_ms for problem in self.problems)
+        self.bound = _Bound()
+        self.rounds = 0
+        self.converged = False
+
+    def run(self, time_limit: float | None, integer_master: IntegerMaster | None) -> Outcome:
+        """Generate, assemble, improve."""
+        empty = np.zeros((self.instance.num_servers, self.instance.num_experts), dtype=np.bool_)
+        if not self.problems:
+            return Outcome(
+                stop_reason=StopReason.COMPLETED,
+                placement=Placement(empty),
+                proven_optimal=False,
+                bound_saving_ms=0.0,
+                reason="no server can serve any demand",
+            )
+        best = self.respond_in_turn(empty)
+        master = Master(self.instance.capacity_bytes, len(self.problems), self.worth_ms)
+        until = Deadline.after(
+            None if time_limit is None else GENERATION_SHARE * self.deadline.remaining
+        )
+        mix = self.generate(master, best, until)
+        best = self.better(best, self.to_fixpoint(self.rounded(master, mix)))
+        best = self.searched(master, mix, best, integer_master)
+        return self.outcome(mix, best)
+
+    # -- columns ----------------------------------------------------------------------------
+
+    def generate(self, master: Master, start: Stored, until: Deadline) -> Mix:
+        """Add columns until none has a positive reduced value; returns the last master optimum."""
+        for number, problem in enumerate(self.problems):
+            master.add(self.column(number, problem.cut(start)))
+        storage = float(self.instance.capacity_bytes.sum())
+        for factor in FIRST_PRICES:
+            price = np.full(self.instance.num_servers, factor * self.worth_ms / storage)
+            for column in self.priced(price, until):
+                master.add(column)
+        mix = master.solve()
+        while not until.passed:
+            self.rounds += 1
+            fresh = 0
+            for column in self.priced(mix.price, until):
+                reduced = column.value_ms - float(mix.price @ column.used_bytes)
+                noise = 10 * TOLERANCE * self.problems[column.problem].worth_ms
+                if reduced > mix.rent_ms[column.problem] + noise:
+                    fresh += master.add(column)
+            gap = self.bound.saving_ms - mix.value_ms
+            self.converged = not until.passed and (
+                fresh == 0 or gap <= _CONVERGED * self.bound.saving_ms
+            )
+            if self.converged:
+                break
+            mix = master.solve()
+        return mix
+
+    def priced(self, price: NDArray[np.float64], until: Deadline) -> list[Column]:
+        """Price every layer, and keep the bound that follows; stops when time is up."""
+        columns: list[Column] = []
+        bounds: list[float] = []
+        is_exact = True
+        for number, (problem, pricer) in enumerate(zip(self.problems, self.pricers, strict=True)):
+            if until.passed:
+                return columns
+            found = pricer.price(price[problem.servers], until)
+            columns.append(self.column(number, found.stored))
+            bounds.append(found.bound_ms)
+            is_exact = is_exact and found.is_exact
+        storage_ms = math.fsum(price * self.instance.capacity_bytes)
+        # F(X) = sum of (F_l(X) - price * bytes) + price * bytes <= sum of bounds + price * storage
+        # for any prices >= 0. Every sum here has at most some million terms of relative error
+        # 1e-16 each, and partial sums never exceed the worth of everything plus the price of all
+        # storage: a speck of both covers the rounding. Pricing has added its own tolerance.
+        bound = math.fsum(bounds) + storage_ms + 1e-10 * (self.worth_ms + storage_ms)
+        if bound < self.bound.saving_ms:
+            self.bound = _Bound(bound, is_exact)
+        return columns
+
+    def column(self, number: int, part: Stored) -> Column:
+        """Make a column of one layer's placement."""
+        problem = self.problems[number]
+        used = np.zeros(self.instance.num_servers, dtype=np.int64)
+        used[problem.servers] = problem.used_bytes(part)
+        return Column(problem=number, stored=part, value_ms=problem.value_ms(part), used_bytes=used)
+
+    # -- whole placements -------------------------------------------------------------------
+
+    def rounded(self, master: Master, mix: Mix) -> Stored:
+        """Keep whole columns, drop fractional layers, and put in the best column that still fits.
+
+        The checks in whole bytes make up for the rounding of the master's shares.
+        """
+        stored = np.zeros((self.instance.num_servers, self.instance.num_experts), dtype=np.bool_)
+        free = self.instance.capacity_bytes.copy()
+        placed: set[int] = set()
+        whole = [master.columns[j] for j in mix.whole()]
+        by_value = sorted(master.columns, key=lambda column: -column.value_ms)
+        for column in [*sorted(whole, key=lambda column: -column.value_ms), *by_value]:
+            if column.problem not in placed and np.all(column.used_bytes <= free):
+                placed.add(column.problem)
+                free -= column.used_bytes
+                self.problems[column.problem].paste(column.stored, stored)
+        return stored
+
+    def searched(
+        self, master: Master, mix: Mix, best: Stored, integer_master: IntegerMaster | None
+    ) -> Stored:
+        """Choose among the pools of all layers, then let servers respond, until nothing gains."""
+        integer = integer_master
+        while not self.deadline.passed:
+            pools = self.pools(master, mix, best)
+            capacity = self.instance.capacity_bytes
+            choice = np.array(
+                [
+                    pool.index_of(self.column(number, problem.cut(best)).used_bytes)
+                    for number, (pool, problem) in enumerate(zip(pools, self.problems, strict=True))
+                ]
+            )
+            choice = assemble(pools, capacity, mix.price, choice, self.deadline)
+            found = self.to_fixpoint(self.assembled(pools, choice))
+            if integer is not None and not self.deadline.passed:
+                found = self.better(found, self.by_integer_master(pools, mix, found, integer))
+                integer = None  # once is enough: it is the most expensive step
+            better = self.better(best, found)
+            if better is best:
+                return best
+            best = better
+        return best
+
+    def pools(self, master: Master, mix: Mix, best: Stored) -> list[Pool]:
+        """Gather placements of every layer that can be part of something better than ``best``."""
+        seeds: list[list[Stored]] = [[problem.cut(best)] for problem in self.problems]
+        for column in master.columns:
+            seeds[column.problem].append(column.stored)
+        slack = self.bound.saving_ms - self.saving(best)
+        return [
+            build_pool(problem, known, mix.price, slack)
+            for problem, known in zip(self.problems, seeds, strict=True)
+        ]
+
+    def by_integer_master(
+        self, pools: Sequence[Pool], mix: Mix, best: Stored, integer_master: IntegerMaster
+    ) -> Stored:
+        """Let the integer master choose among what could be part of something better."""
+        slack = self.bound.saving_ms - self.saving(best)
+        kept = [np.flatnonzero(pool.loss_ms <= slack) for pool in pools]
+        chosen = integer_master(
+            np.concatenate([pool.value_ms[k] for pool, k in zip(pools, kept, strict=True)]),
+            np.concatenate([pool.used_bytes[k] for pool, k in zip(pools, kept, strict=True)]),
+            np.repeat(np.arange(len(pools)), [k.size for k in kept]),
+            self.instance.capacity_bytes,
+            time_limit=None if math.isinf(self.deadline.at) else self.deadline.remaining,
+        )
+        stored = np.zeros_like(best)
+        if chosen is not None:
+            first = np.cumsum([0, *(k.size for k in kept)])
+            for j in chosen:
+                number = int(np.searchsorted(first, j, side="right")) - 1
+                part = pools[number].stored[kept[number][j - first[number]]]
+                self.problems[number].paste(part, stored)
+        return self.to_fixpoint(stored)
+
+    def assembled(self, pools: Sequence[Pool], choice: NDArray[np.int64]) -> Stored:
+        """Put the chosen placement of every layer into one."""
+        stored = np.zeros((self.instance.num_servers, self.instance.num_experts), dtype=np.bool_)
+        for problem, pool, i in zip(self.problems, pools, choice, strict=True):
+            problem.paste(pool.stored[i], stored)
+        return stored
+
+    def saving(self, stored: Stored) -> float:
+        return self.clauses.saving_ms(Placement(stored))
+
+    def better(self, old: Stored, new: Stored) -> Stored:
+        """Return the new placement when it saves more beyond rounding, otherwise the old one."""
+        return new if self.saving(new) > self.saving(old) * (1 + _NOISE) else old
+
+    def response(self, stored: Stored, server: int) -> Stored:
+        """Re-solve one server, the others given; bool (X,)."""
+        return best_response(
+            self.instance,
+            self.clauses,
+            stored,
+            server,
+            _tables_or_hull,
+            self.deadline,
+            num_bins=HULL_BINS,
+        )
+
+    def respond_in_turn(self, stored: Stored) -> Stored:
+        """Fill one server after the other: a pass of the successive method."""
+        stored = stored.copy()
+        for server in server_order(self.instance, self.clauses, None):
+            if self.deadline.passed:
+                break
+            stored[server] = self.response(stored, server)
+        return stored
+
+    def to_fixpoint(self, stored: Stored) -> Stored:
+        """Re-solve one server at a time until none gains."""
+        unchanged = server = 0
+        while unchanged < self.instance.num_servers and not self.deadline.passed:
+            proposal = stored.copy()
+            proposal[server] = self.response(stored, server)
+            better = self.better(stored, proposal)
+            unchanged = unchanged + 1 if better is stored else 1
+            stored = better
+            server = (server + 1) % self.instance.num_servers
+        return stored
+
+    def outcome(self, mix: Mix, best: Stored) -> Outcome:
+        """Say what is proven."""
+        columns = f"{self.rounds} rounds"
+        if not self.converged:
+            columns += ", cut short"
+        if self.bound.is_exact:
+            proof = f"exact pricing: bound {self.bound.saving_ms:.6g} ms"
+        elif math.isfinite(self.bound.saving_ms):
+            proof = f"pricing bounded, not exact: bound {self.bound.saving_ms:.6g} ms"
+        else:
+            proof = "pricing heuristic: no bound"
+        return Outcome(
+            stop_reason=StopReason.TIME_LIMIT if self.deadline.passed else StopReason.COMPLETED,
+            placement=Placement(best),
+            proven_optimal=False,
+            bound_saving_ms=self.bound.saving_ms,
+            reason=f"{columns}; {proof}; master {mix.value_ms:.6g} ms",
+        )
+
+
+def _tables_or_hull(part: LayerPart, capacity: int) -> list[Curve]:
+    """Solve a layer exactly where that is as fast as the hull sweep."""
+    curves_of = exact_curves if part.wanted.size <= _TABLE_EXPERTS else hull_curves
+    return curves_of(part, capacity)
+
+
+def _no_ratio(instance: Instance) -> None:
+    """Return None: the ratio follows from the bound of a run, not from the instance alone."""
+
+
+LAYER_GENERATION = Algorithm(
+    name="layer-generation",
+    solve=layer_generation,
+    exact=False,
+    summary="column generation by layer, whole placements from the columns; reports a bound",
+    source="Dantzig and Wolfe 1960; docs/theory.md, G5",
+    complexity="rounds x layers x (E M 2^M + clauses), M servers in reach of a layer",
+    guarantee=Guarantee(
+        formula="F >= LP - (sum of the N largest layer values), LP >= OPT",
+        scope="runs that complete with exact pricing; the outcome states the bound",
+        source="docs/theory.md, G5",
+        ratio=_no_ratio,
+    ),
+)
