@@ -1,4 +1,4 @@
-"""Network files: servers, users and latencies, measured or computed, in TOML.
+"""Network files: servers, users and latencies, measured or computed, in TOML (or JSON alike).
 
     format = "moeplace/network"
     version = 1
@@ -51,6 +51,7 @@ from numpy.typing import NDArray
 
 from instances.errors import InputError
 from instances.fields import (
+    decode_json,
     require_fields,
     require_list,
     require_name,
@@ -156,6 +157,8 @@ def read_network(path: str | os.PathLike[str]) -> NetworkFile:
     """
     data = read_bytes(path)
     try:
+        if os.fspath(path).lower().endswith(".json"):
+            return network_from_dict(require_object(decode_json(data), ""))
         return parse_network(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError("", f"not UTF-8 text: {error}", source=os.fspath(path)) from None
@@ -164,7 +167,7 @@ def read_network(path: str | os.PathLike[str]) -> NetworkFile:
 
 
 def parse_network(text: str) -> NetworkFile:
-    """Parse the text of a network file.
+    """Parse the text of a network file in TOML.
 
     Raises
     ------
@@ -177,8 +180,20 @@ def parse_network(text: str) -> NetworkFile:
         raise InputError("", "not TOML that can be read: nested too deeply") from None
     except ValueError as error:  # not TOML, or an integer of thousands of digits
         raise InputError("", f"not TOML: {error}") from None
-    check_header(data, FORMAT)
-    require_fields(data, "", ("format", "version", "servers", "users"), ("cloud", "links"))
+    return network_from_dict(data)
+
+
+def network_from_dict(data: dict[str, Any]) -> NetworkFile:
+    """Make a network of the content of a file; the header may be left out.
+
+    Raises
+    ------
+    InputError
+        Names the field, its index and the value that is wrong.
+    """
+    if "format" in data or "version" in data:
+        check_header(data, FORMAT)
+    require_fields(data, "", ("servers", "users"), ("format", "version", "cloud", "links"))
     servers = [
         require_fields(server, f"servers[{n}]", ("name",), _SERVER)
         for n, server in enumerate(_tables(data, "servers"))

@@ -1,4 +1,6 @@
+import json
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +228,21 @@ def test_unreadable_files_are_refused(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"net\.toml: not UTF-8 text"):
         read_network(path)
+
+
+def test_json_says_the_same_and_the_header_may_be_left_out(tmp_path):
+    content = tomllib.loads(MEASURED)
+    (tmp_path / "net.json").write_text(json.dumps(content))
+    del content["format"], content["version"]
+    (tmp_path / "bare.json").write_text(json.dumps(content))
+    (tmp_path / "net.toml").write_text(MEASURED)
+    networks = [read_network(tmp_path / name) for name in ("net.json", "bare.json", "net.toml")]
+    for network in networks:
+        assert network.server_names == networks[2].server_names
+        assert network.measured == networks[2].measured
+    (tmp_path / "net.json").write_text('{"servers": [], "users": [1], "server": 2}')
+    with pytest.raises(InputError, match=r"net\.json: server: unknown field"):
+        read_network(tmp_path / "net.json")
+    (tmp_path / "net.json").write_text('{"version": 1}')
+    with pytest.raises(InputError, match=r"net\.json: format: the field is missing"):
+        read_network(tmp_path / "net.json")
