@@ -247,7 +247,7 @@ def test_failures_are_kept_with_their_reason_and_not_repeated(
 @pytest.mark.usefixtures("registered")
 def test_several_jobs_give_the_same_rows(run: Run, store: Path) -> None:
     words = ("--families", "tiny", "--sizes", "tiny", "--seeds", "0-1", "--time-limit", "0.3",
-             "--with", "random", "greedy", "keep-start", "spin", "layer-enumeration")  # fmt: skip
+             "--with", "random", "greedy", "keep-start", "sleep", "layer-enumeration")  # fmt: skip
     code, _, _ = run(*words, "--jobs", 3)
     assert code == 0
     parallel = _sorted(_results(store))
