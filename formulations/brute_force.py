@@ -28,6 +28,9 @@ CHUNK = 4096
 Contents = tuple[int, ...]
 """Flat experts that one server stores."""
 
+Holders = dict[int, NDArray[np.bool_]]
+"""For each expert: which of a server's choices of contents hold it; bool (choices,)."""
+
 
 def brute_force(
     instance: Instance,
@@ -60,32 +63,33 @@ def brute_force(
     if start is not None:
         check_start(instance, start)
         best = start
-    least_ms = evaluate(instance, best).latency_ms
+    most_ms = evaluate(instance, best).saving_ms
     choices = [list(_maximal_contents(instance, n)) for n in range(instance.num_servers)]
-    combinations = itertools.product(*choices)
-    while chunk := list(itertools.islice(combinations, CHUNK)):
+    shape = tuple(len(contents) for contents in choices)
+    held = [_holders(contents) for contents in choices]
+    count = math.prod(shape)
+    for begin in range(0, count, CHUNK):
         if deadline.passed:
             return Outcome(
                 stop_reason=StopReason.TIME_LIMIT,
                 placement=best,
                 proven_optimal=False,
-                claimed_saving_ms=evaluate(instance, best).saving_ms,
-                reason="not every placement was tried",
+                claimed_saving_ms=most_ms,
+                reason=f"{begin} of {count} placements tried",
             )
-        latency_ms = _latency_ms(instance, chunk)
-        first = int(latency_ms.argmin())
-        if latency_ms[first] < least_ms:
-            least_ms = float(latency_ms[first])
-            best = Placement.of(
-                instance, [(n, x) for n, held in enumerate(chunk[first]) for x in held]
-            )
-    saving_ms = evaluate(instance, best).saving_ms
+        chosen = np.unravel_index(np.arange(begin, min(begin + CHUNK, count)), shape)
+        saving_ms = _saving_ms(instance, held, chosen)
+        first = int(saving_ms.argmax())
+        if saving_ms[first] > most_ms:
+            most_ms = float(saving_ms[first])
+            contents = [choices[n][chosen[n][first]] for n in range(instance.num_servers)]
+            best = Placement.of(instance, [(n, x) for n, c in enumerate(contents) for x in c])
     return Outcome(
         stop_reason=StopReason.COMPLETED,
         placement=best,
         proven_optimal=True,
-        bound_saving_ms=saving_ms,
-        claimed_saving_ms=saving_ms,
+        bound_saving_ms=most_ms,
+        claimed_saving_ms=most_ms,
     )
 
 
@@ -102,13 +106,18 @@ def supports(instance: Instance) -> str | None:
 
 def _useful_experts(instance: Instance, server: int) -> list[int]:
     """List the experts that some user would fetch from a server, largest first."""
-    useful = set()
-    local = [set(instance.user_local_experts(u).tolist()) for u in range(instance.num_users)]
-    for row in range(instance.num_rows):
-        user = int(instance.demand_user[row])
-        beats_cloud = instance.latency_ms[user, server] < instance.cloud_latency_ms[user]
-        if beats_cloud and instance.demand_rate[row] > 0.0:
-            useful |= set(_row_experts(instance, row)) - local[user]
+    lengths = np.diff(instance.demand_offsets)
+    user = np.repeat(instance.demand_user.astype(np.int64), lengths)
+    layer = instance.model_layer_offset[instance.user_model[user]] + np.repeat(
+        instance.demand_layer, lengths
+    )
+    expert = instance.layer_expert_offset[layer] + instance.demand_experts
+    own = np.repeat(np.arange(instance.num_users), np.diff(instance.local_offsets))
+    on_device = instance.model_expert_offset[instance.user_model[own]] + instance.local_experts
+    is_local = np.isin(user * instance.num_experts + expert, own * instance.num_experts + on_device)
+    beats_cloud = instance.latency_ms[user, server] < instance.cloud_latency_ms[user]
+    wanted = np.repeat(instance.demand_rate, lengths) > 0.0
+    useful = np.unique(expert[wanted & beats_cloud & ~is_local]).tolist()
     return sorted(useful, key=lambda x: (-int(instance.expert_bytes[x]), x))
 
 
@@ -145,30 +154,54 @@ def _maximal_contents(instance: Instance, server: int) -> Iterator[Contents]:
             stack.append((i + 1, (*taken, experts[i]), free - sizes[i], passed_over))
 
 
-def _latency_ms(instance: Instance, placements: list[tuple[Contents, ...]]) -> NDArray[np.float64]:
-    """Evaluate placements row by row, all at once; float64 (placements,)."""
-    stored = np.zeros((instance.num_servers, instance.num_experts, len(placements)), dtype=np.bool_)
-    for p, placement in enumerate(placements):
-        for server, held in enumerate(placement):
-            stored[server, list(held), p] = True
-    fetched: dict[tuple[int, int], NDArray[np.float64]] = {}
+def _holders(choices: list[Contents]) -> Holders:
+    """Tell, for each expert that one server may store, which of its choices hold it."""
+    return {
+        expert: np.array([expert in contents for contents in choices], dtype=np.bool_)
+        for expert in sorted(set().union(*choices))
+    }
+
+
+def _saving_ms(
+    instance: Instance, held: list[Holders], chosen: tuple[NDArray[np.int64], ...]
+) -> NDArray[np.float64]:
+    """Evaluate placements all at once, row by row, so that small savings stay exact.
+
+    Element by element in a fixed order: the first of equal placements is the same everywhere.
+    """
     local = [set(instance.user_local_experts(u).tolist()) for u in range(instance.num_users)]
-    total = np.zeros(len(placements))
+    waits: dict[tuple[int, int], NDArray[np.float64]] = {}
+    total = np.zeros(chosen[0].size)
     for row in range(instance.num_rows):
         user = int(instance.demand_user[row])
-        wait = np.zeros(len(placements))
+        wait, empty_wait = np.zeros(total.size), 0.0
         for expert in _row_experts(instance, row):
-            if (user, expert) not in fetched:
-                best = np.full(len(placements), instance.cloud_latency_ms[user])
-                for server in range(instance.num_servers):
-                    here = np.where(stored[server, expert], instance.latency_ms[user, server], best)
-                    best = np.minimum(best, here)
-                if expert in local[user]:
-                    best[:] = instance.local_latency_ms[user]
-                fetched[user, expert] = best
-            wait = np.maximum(wait, fetched[user, expert])
-        total += instance.demand_rate[row] * wait
+            if expert in local[user]:
+                wait = np.maximum(wait, instance.local_latency_ms[user])
+                empty_wait = max(empty_wait, float(instance.local_latency_ms[user]))
+            else:
+                if (user, expert) not in waits:
+                    waits[user, expert] = _wait_ms(instance, user, expert, held, chosen)
+                wait = np.maximum(wait, waits[user, expert])
+                empty_wait = max(empty_wait, float(instance.cloud_latency_ms[user]))
+        total += instance.demand_rate[row] * (empty_wait - wait)
     return total
+
+
+def _wait_ms(
+    instance: Instance,
+    user: int,
+    expert: int,
+    held: list[Holders],
+    chosen: tuple[NDArray[np.int64], ...],
+) -> NDArray[np.float64]:
+    """Return how long a user waits for an expert that is not local; float64 (placements,)."""
+    wait = np.full(chosen[0].size, instance.cloud_latency_ms[user])
+    for server, holders in enumerate(held):
+        if expert in holders:
+            here = holders[expert][chosen[server]]
+            wait = np.where(here, np.minimum(wait, instance.latency_ms[user, server]), wait)
+    return wait
 
 
 BRUTE_FORCE = Algorithm(

@@ -22,75 +22,90 @@ import numpy as np
 from numpy.typing import NDArray
 
 from formulations.columns import Columns, build_columns
-from formulations.program import Program, Rows
+from formulations.program import Program, Rows, objective_unit
 from instances.problem import Instance
 from instances.structure.clauses import Clauses
 
-OBJECTIVE_SCALE = 1024.0
-"""All clauses together are worth about this much in the objective: solvers compare objectives with
-absolute tolerances that suit such numbers."""
+MAX_SINGLE_ROW = 2**16
+"""Largest capacity, in units of storage, that stays one row. A solver that may be off by 1e-7 in a
+row or in a whole number then cannot be off by a unit; wrong optima were seen from 2**25 units."""
 
-LARGEST_CAPACITY = 1024.0
-"""Capacity rows with a greater right-hand side are scaled down to it by a power of two."""
+DIGIT = 2**12
+"""Base in which larger capacities are written."""
 
 
 def build_compact(instance: Instance, clauses: Clauses) -> Program:
     """Write the compact formulation of an instance."""
     columns = build_columns(instance, clauses)
-    unit_ms = objective_unit(columns.weight_ms)
+    capacity, carry_row, carry_upper = capacity_rows(instance, columns)
+    unit_ms = objective_unit(math.fsum(columns.weight_ms))
+    no_weight = np.zeros(carry_row.size)
+    whole = np.arange(len(columns) + carry_row.size)
     return Program(
         columns=columns,
-        objective=columns.weight_ms / unit_ms,
+        objective=np.concatenate([columns.weight_ms / unit_ms, no_weight]),
         unit_ms=unit_ms,
-        is_whole=np.arange(len(columns)) < columns.first_z,
-        rows=Rows.stack(
-            capacity_rows(instance, columns),
-            cover_rows(columns),
-            clause_rows(columns),
-        ),
+        upper=np.concatenate([np.ones(len(columns)), carry_upper]),
+        is_whole=(whole < columns.first_z) | (whole >= len(columns)),
+        rows=Rows.stack(capacity, reach_rows(columns), clause_rows(columns)),
+        carry_row=carry_row,
     )
 
 
-def objective_unit(weight_ms: NDArray[np.float64]) -> float:
-    """Return the power of two by which weights become coefficients of a solver's liking."""
-    total_ms = math.fsum(weight_ms)
-    if total_ms == 0.0:
-        return 1.0
-    return math.ldexp(1.0, math.frexp(total_ms / OBJECTIVE_SCALE)[1])
-
-
-def capacity_rows(instance: Instance, columns: Columns) -> Rows:
+def capacity_rows(
+    instance: Instance, columns: Columns
+) -> tuple[Rows, NDArray[np.int64], NDArray[np.float64]]:
     """Keep each server within its storage; rows that cannot be violated are left out.
 
     Sizes and capacity are divided by the greatest common divisor of the sizes on that server, and
     the capacity is rounded down: exact, since storage is then only ever taken in whole units.
+    Numbers that are still too large for a solver's tolerances are written in digits of base D: with
+    s = D a + b and Q = D A + B, the two rows
+
+        sum of b x <= B + D t,    t + sum of a x <= A,    t = 0, 1, ... whole
+
+    say what sum of s x <= Q says; a and A are split again until they are small.
+
+    Returns
+    -------
+    rows
+        The rows, first of all rows of the program.
+    carry_row
+        For each carry the row of its low digits; int64 (carries,). Carries are the columns after
+        ``columns``.
+    carry_upper
+        Largest value of each carry; float64 (carries,).
     """
-    row, column, coefficient = [], [], []
-    upper: list[float] = []
+    blocks: list[Rows] = []
+    carry_row: list[int] = []
+    carry_upper: list[int] = []
     for server in range(instance.num_servers):
-        stored = np.flatnonzero(columns.x_server == server)
-        sizes = instance.expert_bytes[columns.x_expert[stored]]
+        column = np.flatnonzero(columns.x_server == server)
+        sizes = instance.expert_bytes[columns.x_expert[column]]
         capacity = int(instance.capacity_bytes[server])
         if int(sizes.sum()) <= capacity:
             continue
-        divisor = int(np.gcd.reduce(sizes))
-        capacity //= divisor
-        scale = 2.0 ** min(0, -math.ceil(math.log2(capacity / LARGEST_CAPACITY)))
-        row.append(np.full(stored.size, len(upper)))
-        column.append(stored)
-        coefficient.append(sizes // divisor * scale)
-        upper.append(capacity * scale)
-    if not upper:
-        return Rows(row=_none(), column=_none(), coefficient=np.empty(0), upper=np.empty(0))
-    return Rows(
-        row=np.concatenate(row),
-        column=np.concatenate(column),
-        coefficient=np.concatenate(coefficient),
-        upper=np.array(upper),
+        unit = int(np.gcd.reduce(sizes))
+        sizes, capacity = sizes // unit, capacity // unit
+        most = np.ones(column.size, dtype=np.int64)  # largest value of each column
+        while capacity > MAX_SINGLE_ROW:
+            carry = len(columns) + len(carry_row)
+            low = sizes % DIGIT
+            carry_row.append(len(blocks))
+            carry_upper.append(math.ceil(int(low @ most) / DIGIT))
+            column = np.append(column, carry)
+            blocks.append(Rows.one(column, np.append(low, -DIGIT), capacity % DIGIT))
+            most = np.append(most, carry_upper[-1])
+            sizes, capacity = np.append(sizes // DIGIT, 1), capacity // DIGIT
+        blocks.append(Rows.one(column, sizes, capacity))
+    return (
+        Rows.stack(*blocks),
+        np.array(carry_row, dtype=np.int64),
+        np.array(carry_upper, dtype=np.float64),
     )
 
 
-def cover_rows(columns: Columns) -> Rows:
+def reach_rows(columns: Columns) -> Rows:
     """Let an expert be in reach of a server set only if some server of the set stores it."""
     num_y = columns.first_z - columns.num_x
     return _at_most(
@@ -124,7 +139,3 @@ def _at_most(
         coefficient=sign[order],
         upper=np.zeros(left.size),
     )
-
-
-def _none() -> NDArray[np.int64]:
-    return np.empty(0, dtype=np.int64)

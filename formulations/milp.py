@@ -1,8 +1,10 @@
 """The compact formulation handed to a MILP solver, and its answer turned into a placement."""
 
+import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from formulations.answer import Answer, Backend
 from formulations.compact import build_compact
@@ -23,8 +25,12 @@ MAX_ENTRIES = 5_000_000
 MAX_ENTRIES_CBC = 1_000_000
 """The same for CBC, where PuLP holds every entry as Python objects and writes them to a file."""
 
-MAX_UNITS = 2**53
-"""Largest storage, in units of the common divisor of the expert sizes, that a double counts."""
+TRUSTED_OBJECTIVE = 1.0
+"""Optima at least this large in units of the program are taken from a solver as they are: what it
+may overlook, about 1e-7 units, is then less than the tolerance of claims."""
+
+SMALLEST_WEIGHT = 2.0**-10
+"""No solver overlooks a column that weighs this much in units of the program."""
 
 WHOLE_TOLERANCE = 1e-5
 """How far a solver's x may be from 0 or 1."""
@@ -104,14 +110,35 @@ def _solve(
     if start is not None:
         check_start(instance, start)
     program = build_compact(instance, build_clauses(instance))
-    if len(program.columns) == 0:
-        answer = _nothing_to_gain()
-    elif deadline.passed:
-        answer = Answer.nothing(StopReason.TIME_LIMIT)
-    else:
-        values = None if start is None else program.columns.values(start)
-        answer = backend(program, start=values, deadline=deadline, threads=threads)
+    values = None if start is None else program.values(start)
+    program, answer = solve_closely(program, backend, values, deadline, threads)
     return _or_start(instance, start, read_outcome(instance, program, answer))
+
+
+def solve_closely(
+    program: Program,
+    backend: Backend,
+    start: NDArray[np.float64] | None,
+    deadline: Deadline,
+    threads: int,
+) -> tuple[Program, Answer]:
+    """Solve a program, and once more on a larger scale if its optimum is small.
+
+    Solvers are exact up to an absolute error in the objective. Where the optimum is not large
+    against it, it still tells which columns weigh too much to be ever gained; without them the
+    objective can be scaled up. Returns the program that the answer belongs to.
+    """
+    while True:
+        if not program.objective.any():
+            return program, _nothing_to_gain(program)
+        if deadline.passed:
+            answer = Answer.nothing(StopReason.TIME_LIMIT)
+        else:
+            answer = backend(program, start=start, deadline=deadline, threads=threads)
+        if not answer.proven_optimal or answer.bound >= TRUSTED_OBJECTIVE:
+            return program, answer
+        start = answer.values
+        program = program.below(max(2.0 * answer.bound, SMALLEST_WEIGHT))
 
 
 def read_outcome(instance: Instance, program: Program, answer: Answer) -> Outcome:
@@ -147,20 +174,20 @@ def read_outcome(instance: Instance, program: Program, answer: Answer) -> Outcom
     )
 
 
-def _nothing_to_gain() -> Answer:
-    """Answer for a program without columns: no placement saves anything."""
+def _nothing_to_gain(program: Program) -> Answer:
+    """Answer for a program without weights: no placement saves anything."""
     return Answer(
         stop_reason=StopReason.COMPLETED,
         proven_optimal=True,
-        values=np.empty(0),
+        values=np.zeros(len(program)),
         objective=0.0,
         bound=0.0,
-        reason="no server can save anything",
+        reason="no placement saves anything",
     )
 
 
 def _or_start(instance: Instance, start: Placement | None, outcome: Outcome) -> Outcome:
-    """Return the start where a solver that was stopped has nothing better."""
+    """Return the start where the solver has nothing better, if only within its tolerances."""
     if start is None or outcome.stop_reason is StopReason.SOLVER_ERROR:
         return outcome
     start_ms = evaluate(instance, start).saving_ms
@@ -168,17 +195,14 @@ def _or_start(instance: Instance, start: Placement | None, outcome: Outcome) -> 
         found_ms = evaluate(instance, outcome.placement).saving_ms
         if found_ms >= start_ms:
             return outcome
-        if outcome.proven_optimal:
-            if found_ms >= start_ms * (1.0 - CLAIM_TOLERANCE):
-                return outcome
+        if outcome.proven_optimal and found_ms < start_ms * (1.0 - CLAIM_TOLERANCE):
             return _error(
                 f"the solver calls a saving of {found_ms} ms optimal; the start saves {start_ms}"
             )
-    return Outcome(
-        stop_reason=outcome.stop_reason,
+    return dataclasses.replace(
+        outcome,
         placement=start,
-        proven_optimal=False,
-        bound_saving_ms=outcome.bound_saving_ms,
+        bound_saving_ms=max(outcome.bound_saving_ms, start_ms),
         claimed_saving_ms=start_ms,
         reason="the solver found nothing better than the start",
     )
@@ -205,12 +229,6 @@ def supports_cbc(instance: Instance) -> str | None:
 
 
 def _too_large(instance: Instance, max_entries: int) -> str | None:
-    unit = int(np.gcd.reduce(instance.expert_bytes))
-    units = min(int(instance.capacity_bytes.max()), int(instance.expert_bytes.sum())) // unit
-    if units > MAX_UNITS:
-        return (
-            f"storage of {units} units of {unit} bytes; doubles count no further than {MAX_UNITS}"
-        )
     if _most_entries(instance) <= max_entries:
         return None
     clauses = build_clauses(instance)

@@ -1,11 +1,17 @@
 """A linear program in 0/1 variables, without a word about who solves it."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from formulations.columns import Columns
+from instances.placement import Placement
+
+OBJECTIVE_SCALE = 1024.0
+"""Half to all of this is what the greatest thinkable saving is worth in an objective: solvers
+compare objectives with absolute tolerances that suit such numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,34 +45,85 @@ class Rows:
     def stack(cls, *parts: "Rows") -> "Rows":
         """Put blocks of rows one below the other."""
         first = np.cumsum([0, *(part.num_rows for part in parts)])
+        whole, real = np.empty(0, dtype=np.int64), np.empty(0)
         return cls(
-            row=np.concatenate([p.row + f for p, f in zip(parts, first[:-1], strict=True)]),
-            column=np.concatenate([part.column for part in parts]),
-            coefficient=np.concatenate([part.coefficient for part in parts]),
-            upper=np.concatenate([part.upper for part in parts]),
+            row=np.concatenate([whole, *(p.row + f for p, f in zip(parts, first, strict=False))]),
+            column=np.concatenate([whole, *(part.column for part in parts)]),
+            coefficient=np.concatenate([real, *(part.coefficient for part in parts)]),
+            upper=np.concatenate([real, *(part.upper for part in parts)]),
+        )
+
+    @classmethod
+    def one(cls, column: NDArray[np.int64], coefficient: NDArray[np.int64], upper: int) -> "Rows":
+        """Make a single row of whole numbers."""
+        entries = np.flatnonzero(coefficient)
+        return cls(
+            row=np.zeros(entries.size, dtype=np.int64),
+            column=column[entries],
+            coefficient=coefficient[entries].astype(np.float64),
+            upper=np.array([upper], dtype=np.float64),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Program:
-    """Maximise ``objective @ v`` subject to ``rows`` and 0 <= v <= 1, some columns whole.
+    """Maximise ``objective @ v`` subject to ``rows`` and 0 <= v <= upper, some columns whole.
 
     Parameters
     ----------
     columns
-        What the columns mean.
+        What the first columns mean; the carries of capacity rows follow them.
     objective
-        Coefficient of each column; float64 (columns,).
+        Coefficient of each column; float64 (len(self),).
     unit_ms
         Saving of one unit of the objective, ms per token; a power of two, so that scaling is exact.
+    upper
+        Largest value of each column; float64 (len(self),).
     is_whole
-        Columns that must be 0 or 1; bool (columns,).
+        Columns that must be whole numbers; bool (len(self),).
     rows
         The constraints.
+    carry_row
+        For each carry the row that it relieves; int64 (carries,).
     """
 
     columns: Columns
     objective: NDArray[np.float64]
     unit_ms: float
+    upper: NDArray[np.float64]
     is_whole: NDArray[np.bool_]
     rows: Rows
+    carry_row: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.objective.size)
+
+    def values(self, placement: Placement) -> NDArray[np.float64]:
+        """Value of every column under a placement; float64 (len(self),), whole numbers."""
+        values = np.zeros(len(self))
+        values[: len(self.columns)] = self.columns.values(placement)
+        offsets = self.rows.offsets
+        for carry, row in enumerate(self.carry_row, start=len(self.columns)):
+            entries = slice(offsets[row], offsets[row + 1])
+            columns, coefficients = self.rows.column[entries], self.rows.coefficient[entries]
+            excess = float(coefficients @ values[columns]) - self.rows.upper[row]
+            relief = -float(coefficients[columns == carry][0])
+            values[carry] = max(0.0, np.ceil(excess / relief))
+        return values
+
+    def below(self, limit: float) -> "Program":
+        """Scale up a program whose optimum is known to be at most ``limit``.
+
+        Columns that weigh more cannot be 1, so their weight is taken out of the objective.
+        """
+        objective = np.where(self.objective <= limit, self.objective, 0.0)
+        unit_ms = objective_unit(limit * self.unit_ms)
+        return replace(self, objective=objective * (self.unit_ms / unit_ms), unit_ms=unit_ms)
+
+
+def objective_unit(saving_ms: float) -> float:
+    """Return the power of two that brings a saving to half of :data:`OBJECTIVE_SCALE` or more."""
+    if saving_ms == 0.0:
+        return 1.0
+    exponent = math.frexp(saving_ms / OBJECTIVE_SCALE)[1]
+    return math.ldexp(1.0, max(exponent, -1000))  # a divisor must not vanish

@@ -27,9 +27,9 @@ ENTRIES_BETWEEN_CHECKS = 10_000
 """PuLP takes row after row in Python; the clock is looked at after this many entries."""
 
 TOLERANCES = (
-    "primalTolerance 1e-9",
-    "dualTolerance 1e-9",
-    "integerTolerance 1e-9",
+    "primalTolerance 1e-7",
+    "dualTolerance 1e-7",
+    "integerTolerance 1e-7",
     "increment 1e-9",  # by how much a new incumbent must be better
 )
 
@@ -85,7 +85,10 @@ def _make_variables(program: Program) -> list[pulp.LpVariable]:
     scratch = pulp.LpProblem("moeplace")
     kinds = [pulp.LpInteger if whole else pulp.LpContinuous for whole in program.is_whole]
     digits = len(str(len(kinds)))  # PuLP sorts variables by name
-    return [scratch.add_variable(f"v{j:0{digits}d}", 0, 1, kind) for j, kind in enumerate(kinds)]
+    return [
+        scratch.add_variable(f"v{j:0{digits}d}", 0, upper, kind)
+        for j, (upper, kind) in enumerate(zip(program.upper.tolist(), kinds, strict=True))
+    ]
 
 
 def _make_problem(
