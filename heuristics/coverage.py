@@ -5,7 +5,7 @@ expert x with probability y[n, x], independently of the other servers, the expec
 
     Fbar(y) = sum of w (1 - prod over n in S of (1 - y[n, x])),
 
-however a server draws its own experts together. Proofs: docs/theory.md, section "K = 1".
+however a server draws its own experts together. Proofs: docs/theory.md, section 8.
 """
 
 from dataclasses import dataclass
@@ -128,7 +128,7 @@ class Coverage:
             server_set=clauses.server_set,
             holds_server=np.ascontiguousarray(clauses.server_sets.T),
             set_offsets=np.concatenate([[0], np.cumsum(clauses.server_sets.sum(axis=1))]),
-            set_servers=np.nonzero(clauses.server_sets)[1],
+            set_servers=np.ascontiguousarray(np.nonzero(clauses.server_sets)[1]),
             expert_bytes=instance.expert_bytes,
             capacity_bytes=instance.capacity_bytes,
             order=np.lexsort((-instance.capacity_bytes, -(worth @ clauses.server_sets))),

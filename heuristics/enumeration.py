@@ -46,7 +46,7 @@ def greedy_enumeration(
 
     Time O(P^4 M) for P pairs that are of use and M slots.
 
-    Source: Sahni 1975 (one knapsack); Sviridenko 2004; proofs: docs/theory.md, "K = 1".
+    Source: Sahni 1975 (one knapsack); Sviridenko 2004; proofs: docs/theory.md, section 8.
     """
     del rng
     deadline = Deadline.after(time_limit)
@@ -90,7 +90,8 @@ class _Pairs:
     def of(cls, instance: Instance) -> "_Pairs":
         coverage = Coverage.of(instance)
         useful = coverage.useful_ms()
-        server, expert = np.nonzero(useful)
+        # Contiguous whatever their length: kernels are compiled for one layout only.
+        server, expert = map(np.ascontiguousarray, np.nonzero(useful))
         order = np.argsort(coverage.expert, kind="stable")
         sorted_expert = coverage.expert[order]
         others = [np.flatnonzero(expert == x) for x in expert]
@@ -214,7 +215,7 @@ GREEDY_ENUMERATION = Algorithm(
         formula="F >= OPT / max(2, 1 + R/3), R servers short of storage; one size: "
         "F >= (1/2 + 3 / (2 M)) OPT, M slots; users of one server: F >= 3 / (3 + R) OPT",
         scope="K = 1; 3/4 on one server",
-        source="docs/theory.md, K = 1",
+        source="docs/theory.md, section 8",
         ratio=_ratio,
     ),
 )

@@ -45,13 +45,13 @@ def lp_rounding(
     Time: an LP with C rows and C + N X columns for C clauses; rounding O(N (C D + X log X)).
 
     Source: Ageev, Sviridenko 2004; FemtoCaching (Shanmugam et al. 2013). Proof: docs/theory.md,
-    "K = 1".
+    section 8.
     """
     del rng
     limits = Deadline.after(time_limit)
     coverage = Coverage.of(instance)
-    program = _Program.of(coverage)
-    solution = _solve(coverage, program, limits)
+    program = PlacementLP.of(coverage)
+    solution = solve_lp(coverage, program, limits)
     if solution is None:
         stored, _ = coverage.round_off(np.ones(coverage.shape), limits)
         return Outcome(
@@ -88,7 +88,7 @@ def lp_rounding(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Solution:
+class Fractions:
     """An LP solution.
 
     Parameters
@@ -104,7 +104,7 @@ class _Solution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Program:
+class PlacementLP:
     """The LP: maximise ``objective @ v`` subject to ``rows @ v <= upper`` and 0 <= v <= 1.
 
     maximise   sum of w z
@@ -139,7 +139,8 @@ class _Program:
     coefficient: NDArray[np.float64]
 
     @classmethod
-    def of(cls, coverage: Coverage) -> "_Program":
+    def of(cls, coverage: Coverage) -> "PlacementLP":
+        """Write the LP of an instance."""
         pairs = coverage.useful_ms() > 0.0
         num_y = int(np.count_nonzero(pairs))
         y = np.full(coverage.shape, -1, dtype=np.int64)
@@ -210,7 +211,9 @@ def _mixing_factor(coverage: Coverage, pairs: NDArray[np.bool_]) -> NDArray[np.f
     return factor
 
 
-def _solve(coverage: Coverage, program: _Program, deadline: Deadline) -> _Solution | str | None:
+def solve_lp(
+    coverage: Coverage, program: PlacementLP, deadline: Deadline
+) -> Fractions | str | None:
     """Solve the LP with GLOP; a text when GLOP fails, None when time is up."""
     if deadline.passed:
         return None
@@ -244,15 +247,15 @@ def _solve(coverage: Coverage, program: _Program, deadline: Deadline) -> _Soluti
         return f"GLOP ended with {result.termination.reason.name}: {result.termination.detail}"
     values = np.array(result.variable_values(list(model.variables())))
     duals = np.array(result.dual_values(list(model.linear_constraints())))
-    return _read(coverage, program, values, duals)
+    return read_solution(coverage, program, values, duals)
 
 
-def _read(
+def read_solution(
     coverage: Coverage,
-    program: _Program,
+    program: PlacementLP,
     values: NDArray[np.float64],
     duals: NDArray[np.float64],
-) -> _Solution:
+) -> Fractions:
     """Bring what a solver says back within storage and within the weights."""
     share = np.zeros(coverage.shape)
     share[program.pairs] = np.clip(values[: np.count_nonzero(program.pairs)], 0.0, 1.0)
@@ -264,7 +267,7 @@ def _read(
     multiplier = coverage.weight.copy()
     duals_ms = duals[: program.several.size] * program.unit_ms
     multiplier[program.several] = np.clip(duals_ms, 0.0, coverage.weight[program.several])
-    return _Solution(share=share, multiplier=multiplier)
+    return Fractions(share=share, multiplier=multiplier)
 
 
 def _remark(value_ms: float, bound_ms: float, lost_ms: float) -> str:
@@ -305,7 +308,7 @@ LP_ROUNDING = Algorithm(
         formula="F >= (1 - (1 - 1/D)^D) B OPT, D most servers in a clause; B = 1 for one size, "
         "else the least max(1/2, 1 - s / Q)",
         scope="K = 1, any servers and sizes; within 1e-6 for the LP's tolerance",
-        source="docs/theory.md, K = 1",
+        source="docs/theory.md, section 8",
         ratio=_ratio,
     ),
 )
