@@ -212,6 +212,119 @@ def overloaded_closure(
 
 
 @njit(cache=True)
+def balance(
+    members: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    clause_of: NDArray[np.int64],
+    clause_block: NDArray[np.int64],
+    block_of: NDArray[np.int64],
+    block: int,
+    room: NDArray[np.float64],
+    load: NDArray[np.float64],
+    flow: NDArray[np.float64],
+    slack: float,
+    distance: NDArray[np.int64],
+    seen: NDArray[np.int64],
+    mark: int,
+    queue: NDArray[np.int64],
+) -> int:
+    """Hand weight on, along shortest ways to room, until no excess can move; returns the last mark.
+
+    Every sweep either moves excess or ends the search; their number is bounded, since rounding
+    could keep specks of weight moving.
+    """
+    for _ in range(10 * members.shape[0] + 100):
+        mark += 1
+        reached = distances_to_room(
+            members,
+            offsets,
+            bits,
+            begin,
+            entries,
+            clause_of,
+            clause_block,
+            block_of,
+            block,
+            room,
+            load,
+            flow,
+            slack,
+            distance,
+            seen,
+            mark,
+            queue,
+        )
+        moved = False
+        for position in range(reached - 1, -1, -1):
+            e = queue[position]
+            if distance[e] > 0 and load[e] - room[e] > slack:
+                moved = True
+                hand_on(
+                    e,
+                    offsets,
+                    bits,
+                    begin,
+                    entries,
+                    clause_of,
+                    clause_block,
+                    block_of,
+                    block,
+                    room,
+                    load,
+                    flow,
+                    distance,
+                )
+        if not moved:
+            break
+    return mark
+
+
+@njit(cache=True)
+def put_first(
+    lo: int,
+    hi: int,
+    clo: int,
+    chi: int,
+    inside: NDArray[np.bool_],
+    order: NDArray[np.int64],
+    block_of: NDArray[np.int64],
+    clauses: NDArray[np.int64],
+    clause_block: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Split a block: marked experts come first, and with them the clauses that lack no other.
+
+    Returns where the second half of the experts and of the clauses begins.
+    """
+    middle = lo
+    for position in range(lo, hi):
+        e = order[position]
+        if inside[e]:
+            order[position], order[middle] = order[middle], e
+            middle += 1
+    for position in range(middle, hi):
+        block_of[order[position]] = middle
+    clause_middle = clo
+    for position in range(clo, chi):
+        c = clauses[position]
+        within = True
+        for entry in range(offsets[c], offsets[c + 1]):
+            if block_of[bits[entry]] == middle:
+                within = False
+                break
+        if within:
+            clauses[position], clauses[clause_middle] = clauses[clause_middle], c
+            clause_middle += 1
+        else:
+            clause_block[c] = middle
+    return middle, clause_middle
+
+
+@njit(cache=True)
 def hull_order(
     weight: NDArray[np.float64],
     offsets: NDArray[np.int64],
@@ -263,49 +376,25 @@ def hull_order(
             load[e] = 0.0
         slack = _ROUNDING * total
         split_evenly(inner, weight, offsets, bits, block_of, lo, room, load, flow)
-        for _ in range(10 * num_experts + 100):
-            mark += 1
-            reached = distances_to_room(
-                members,
-                offsets,
-                bits,
-                begin,
-                entries,
-                clause_of,
-                clause_block,
-                block_of,
-                lo,
-                room,
-                load,
-                flow,
-                slack,
-                distance,
-                seen,
-                mark,
-                queue,
-            )
-            moved = False
-            for position in range(reached - 1, -1, -1):
-                e = queue[position]
-                if distance[e] > 0 and load[e] - room[e] > slack:
-                    moved = True
-                    hand_on(
-                        e,
-                        offsets,
-                        bits,
-                        begin,
-                        entries,
-                        clause_of,
-                        clause_block,
-                        block_of,
-                        lo,
-                        room,
-                        load,
-                        flow,
-                        distance,
-                    )
-            if not moved:
-                break
+        mark = balance(
+            members,
+            offsets,
+            bits,
+            begin,
+            entries,
+            clause_of,
+            clause_block,
+            block_of,
+            lo,
+            room,
+            load,
+            flow,
+            slack,
+            distance,
+            seen,
+            mark,
+            queue,
+        )
         count = overloaded_closure(
             members,
             offsets,
@@ -330,95 +419,10 @@ def hull_order(
                 gained += load[e] - room[e]
         if count == 0 or count == hi - lo or gained <= slack:
             continue
-        # the closure comes first; clauses that lack nothing outside it go with it
-        middle = lo
-        for position in range(lo, hi):
-            e = order[position]
-            if inside[e]:
-                order[position], order[middle] = order[middle], e
-                middle += 1
-        for position in range(middle, hi):
-            block_of[order[position]] = middle
-        clause_middle = clo
-        for position in range(clo, chi):
-            c = clauses[position]
-            within = True
-            for entry in range(offsets[c], offsets[c + 1]):
-                if block_of[bits[entry]] == middle:
-                    within = False
-                    break
-            if within:
-                clauses[position], clauses[clause_middle] = clauses[clause_middle], c
-                clause_middle += 1
-            else:
-                clause_block[c] = middle
+        middle, clause_middle = put_first(
+            lo, hi, clo, chi, inside, order, block_of, clauses, clause_block, offsets, bits
+        )
         stack[depth] = np.array([lo, middle, clo, clause_middle])
         stack[depth + 1] = np.array([middle, hi, clause_middle, chi])
         depth += 2
     return order, ends
-
-
-@njit(cache=True)
-def peel(
-    weight: NDArray[np.float64],
-    offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    order: NDArray[np.int64],
-    ends: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """Sort each segment by peeling, and return the value of every prefix of ``order``.
-
-    Within a segment the expert whose loss per byte is least goes to the back, again and again.
-    """
-    num_experts = sizes.shape[0]
-    num_clauses = weight.shape[0]
-    begin, entries, clause_of = entries_of_experts(offsets, bits, num_experts)
-    place = np.empty(num_experts, np.int64)
-    segment = np.empty(num_experts, np.int64)
-    start = 0
-    for position in range(num_experts):
-        segment[order[position]] = start
-        if ends[position]:
-            start = position + 1
-    clause_segment = np.zeros(num_clauses, np.int64)
-    alive = np.ones(num_clauses, np.bool_)
-    loss = np.zeros(num_experts)
-    for c in range(num_clauses):
-        for entry in range(offsets[c], offsets[c + 1]):
-            clause_segment[c] = max(clause_segment[c], segment[bits[entry]])
-        for entry in range(offsets[c], offsets[c + 1]):
-            if segment[bits[entry]] == clause_segment[c]:
-                loss[bits[entry]] += weight[c]
-    start = 0
-    for end in range(num_experts):
-        if not ends[end]:
-            continue
-        for back in range(end, start, -1):
-            worst = back
-            for position in range(back - 1, start - 1, -1):
-                e, w = order[position], order[worst]
-                if loss[e] * sizes[w] < loss[w] * sizes[e]:
-                    worst = position
-            gone = order[worst]
-            order[worst] = order[back]
-            order[back] = gone
-            for h in range(begin[gone], begin[gone + 1]):
-                c = clause_of[entries[h]]
-                if alive[c] and clause_segment[c] == start:
-                    alive[c] = False
-                    for entry in range(offsets[c], offsets[c + 1]):
-                        if segment[bits[entry]] == start:
-                            loss[bits[entry]] -= weight[c]
-        start = end + 1
-    for position in range(num_experts):
-        place[order[position]] = position
-    value = np.zeros(num_experts + 1)
-    for c in range(num_clauses):
-        last = 0
-        for entry in range(offsets[c], offsets[c + 1]):
-            last = max(last, place[bits[entry]])
-        value[last + 1] += weight[c]
-    for position in range(num_experts):
-        value[position + 1] += value[position]
-    return value

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.structure.clauses import Clauses
-from instances.structure.closure_kernels import hull_order, peel
+from instances.structure.closure_kernels import hull_order
 from instances.structure.curves import Curve, Prefixes, Subsets, frontier
 from instances.structure.kernels import best_by_count, residual, subset_bytes, subset_values
+from instances.structure.peeling_kernels import peel
 
 MAX_TABLE_EXPERTS = 20
 """Most experts in one layer for which all 2^E subsets are tabulated: 8 MiB at 20."""

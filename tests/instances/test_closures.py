@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from instances.structure.closure_kernels import hull_order, peel
+from instances.structure.closure_kernels import hull_order
 from instances.structure.kernels import subset_bytes, subset_values
+from instances.structure.peeling_kernels import peel
 
 Clauses = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
