@@ -17,8 +17,8 @@ from types import FrameType
 from bench.server import SCRATCH_VARIABLE
 
 PROCESS_ID = os.getpid()
-OWN_ROOM = "heuristics."
-"""Methods of this package are warmed here. A stranger's method that crashes must take nothing but
+OWN_ROOMS = ("heuristics.", "formulations.")
+"""Methods of these packages are warmed here. A stranger's method that crashes must take nothing but
 its own process with it, so it is warmed there."""
 
 
@@ -53,6 +53,7 @@ signal.signal(signal.SIGTERM, _leave)
 die_with_parent(signal.SIGTERM)
 
 from bench.warmup import warm  # noqa: E402  (slow as well)
+from formulations import EXACT  # noqa: E402
 from heuristics import HEURISTICS  # noqa: E402
 from instances.registry import Algorithm  # noqa: E402
 
@@ -74,7 +75,7 @@ def warm_those_without_solver(algorithms: Iterable[Algorithm]) -> frozenset[str]
     """Warm methods; return the names of those that are warm now."""
     done = set()
     for algorithm in algorithms:
-        if not algorithm.solve.__module__.startswith(OWN_ROOM):
+        if not algorithm.solve.__module__.startswith(OWN_ROOMS):
             continue
         refusal = SolverRefusal()
         sys.meta_path.insert(0, refusal)
@@ -89,6 +90,6 @@ def warm_those_without_solver(algorithms: Iterable[Algorithm]) -> frozenset[str]
     return frozenset(done)
 
 
-warmed = warm_those_without_solver(HEURISTICS)
+warmed = warm_those_without_solver([*HEURISTICS, *EXACT])
 num_threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
 """Must be 1: a fork copies one thread only, and locks that others hold stay locked for ever."""
