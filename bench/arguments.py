@@ -145,6 +145,8 @@ def make_parser() -> Parser:
     _add_check(commands)
     _add_run(commands)
     _add_report(commands)
+    _add_audit(commands)
+    _add_conformance(commands)
     return parser
 
 
@@ -387,4 +389,54 @@ def _add_report(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="directory; made when it is missing"
     )
+    _add_json(parser)
+
+
+def _add_audit(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "audit",
+        "audit",
+        "hold every guarantee against what was measured",
+        about=(
+            "With --store: each method's proved bound beside its smallest ratio F / OPT. With\n"
+            "--search: look for bad instances, small ones that are solved exactly. Exit code 1 "
+            "when a\nratio lies below its bound."
+        ),
+        example=(
+            "  moeplace audit --store results.sqlite\n"
+            "  moeplace audit --search 60 --with greedy successive-hull -o worst"
+        ),
+    )
+    parser.add_argument("--store", metavar="FILE", help="SQLite file of results")
+    parser.add_argument(
+        "--search", type=seconds, metavar="SECONDS", help="search for bad instances for so long"
+    )
+    parser.add_argument(
+        "--with",
+        dest="methods",
+        nargs="+",
+        action=Words,
+        metavar="NAME",
+        help="methods to search against; heuristics and exact stand for all of a kind; default: "
+        "heuristics",
+    )
+    parser.add_argument(
+        "--seed", type=whole, metavar="N", help="where the search starts from; default: 0"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="write the worst instance of each method there"
+    )
+    _add_json(parser)
+
+
+def _add_conformance(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "conformance",
+        "conformance",
+        "try a method on small and extreme instances, and see whether it keeps all rules",
+        example="  moeplace conformance greedy",
+    )
+    parser.add_argument("method", metavar="NAME", help="see: moeplace list")
     _add_json(parser)

@@ -251,7 +251,7 @@ TRAPS: Mapping[str, Trap] = {
         Trap(
             family="coverage-tight",
             summary="K = 1: hubs that greedy fills with what their neighbours could hold",
-            hurts=("greedy",),
+            hurts=("greedy", "greedy-enumeration"),
             drives_to="1/2",
             why="a hub is a little faster than the servers beside it, so greedy stores there what "
             "they could hold as well; they are left with nothing to gain",

@@ -1,0 +1,187 @@
+"""The audit of guarantees: what each method claims, beside the least that it ever reached.
+
+Pure: a summary in, tables out. Ratios and contradictions are those of the report.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.summary import Summary
+from instances.families.adversarial import near_tight_families
+from instances.registry import Algorithm
+from instances.result import Status, StopReason
+
+EXACT_FORMULA = "F = OPT when it completes"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A ratio F / OPT that was measured.
+
+    Parameters
+    ----------
+    ratio
+        F / OPT.
+    instance
+        The instance.
+    bound
+        The ratio that was claimed there; NaN where nothing was.
+    """
+
+    ratio: float
+    instance: str
+    bound: float
+
+    @property
+    def margin(self) -> float:
+        """How far the ratio is above its bound."""
+        return self.ratio - self.bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What the audit says about one method.
+
+    Parameters
+    ----------
+    label
+        The method, with its settings where the store holds several of one kind.
+    formula, scope, source
+        Its guarantee; empty where it has none.
+    claims
+        Instances on which it claimed a ratio above 0, finished, and the optimum is known.
+    measured
+        Instances on which its ratio is known, with or without a claim.
+    worst
+        The smallest ratio over ``claims``.
+    closest
+        The smallest margin above a bound below 1; above a bound of 1 there is none.
+    worst_unclaimed
+        The smallest ratio where it claims nothing.
+    near_tight
+        Its adversarial families, and the smallest ratio on each; NaN where the store has none.
+    """
+
+    label: str
+    formula: str
+    scope: str
+    source: str
+    claims: int
+    measured: int
+    worst: Measured | None
+    closest: Measured | None
+    worst_unclaimed: Measured | None
+    near_tight: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line for JSON."""
+        return {
+            "label": self.label,
+            "guarantee": (
+                {"formula": self.formula, "scope": self.scope, "source": self.source}
+                if self.formula
+                else None
+            ),
+            "claims": self.claims,
+            "measured": self.measured,
+            "worst": _measured_dict(self.worst),
+            "closest": _measured_dict(self.closest),
+            "worst_unclaimed": _measured_dict(self.worst_unclaimed),
+            "near_tight": self.near_tight,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The audit of a store.
+
+    Parameters
+    ----------
+    lines
+        One for each method that was run, then one for each known method that was not.
+    contradictions
+        Claims that were refuted, guarantees among them; as in the report.
+    """
+
+    lines: list[Line]
+    contradictions: pd.DataFrame
+
+
+def audit(summary: Summary, algorithms: Iterable[Algorithm]) -> Audit:
+    """Compare what was claimed with what was measured.
+
+    Parameters
+    ----------
+    summary
+        Summary of the attempts.
+    algorithms
+        Known methods: for the text of guarantees, and to name those that were never run.
+    """
+    known = {algorithm.name: algorithm for algorithm in algorithms}
+    attempts = summary.attempts
+    lines = [
+        _line(str(label), known.get(str(group["algorithm"].iloc[0])), group)
+        for _, by_kind in attempts.groupby("exact", sort=True)  # exact methods come last
+        for label, group in by_kind.groupby("label", sort=True)
+    ]
+    ran = set(attempts["algorithm"])
+    lines += [
+        _line(name, algorithm, attempts[:0]) for name, algorithm in known.items() if name not in ran
+    ]
+    return Audit(lines, summary.contradictions)
+
+
+def _line(label: str, algorithm: Algorithm | None, group: pd.DataFrame) -> Line:
+    known = group[group["saving_ratio"].notna()]
+    # a run that was cut off promises nothing; an exact method promises what it proved
+    bound = known["guarantee_ratio"].where(
+        ~(known["exact"] & (known["status"] == Status.OPTIMAL)), 1
+    )
+    bound = bound.where((known["stop_reason"] == StopReason.COMPLETED) & (bound > 0))
+    claimed = known.assign(bound=bound)[bound.notna()]
+    open_to_loss = claimed[claimed["bound"] < 1]
+    elsewhere = known.assign(bound=math.nan)[bound.isna()]
+    name = label if group.empty else str(group["algorithm"].iloc[0])
+    formula, scope, source = _guarantee(algorithm, group)
+    return Line(
+        label=label,
+        formula=formula,
+        scope=scope,
+        source=source,
+        claims=claimed["checksum"].nunique(),
+        measured=known["checksum"].nunique(),
+        worst=_least(claimed, claimed["saving_ratio"]),
+        closest=_least(open_to_loss, open_to_loss["saving_ratio"] - open_to_loss["bound"]),
+        worst_unclaimed=_least(elsewhere, elsewhere["saving_ratio"]),
+        near_tight={
+            family: float(known.loc[known["family"] == family, "saving_ratio"].min())
+            for family in near_tight_families(name)
+        },
+    )
+
+
+def _guarantee(algorithm: Algorithm | None, group: pd.DataFrame) -> tuple[str, str, str]:
+    if algorithm is not None and algorithm.guarantee is not None:
+        guarantee = algorithm.guarantee
+        return guarantee.formula, guarantee.scope, guarantee.source
+    if algorithm is not None and algorithm.exact:
+        return EXACT_FORMULA, "every instance that it supports", algorithm.source
+    stated = [formula for formula in group["guarantee"].unique() if formula]
+    return "; ".join(stated), "", ""  # a method that is not installed here
+
+
+def _least(group: pd.DataFrame, values: pd.Series) -> Measured | None:
+    if group.empty:
+        return None
+    row = group.loc[values.idxmin()]
+    return Measured(float(row["saving_ratio"]), str(row["instance_label"]), float(row["bound"]))
+
+
+def _measured_dict(measured: Measured | None) -> dict[str, Any] | None:
+    if measured is None:
+        return None
+    return {"ratio": measured.ratio, "instance": measured.instance, "bound": measured.bound}
