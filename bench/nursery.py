@@ -50,6 +50,8 @@ from bench.worker import die_with_parent, main  # noqa: E402, F401  (slow: after
 # programs that they have started included.
 atexit.register(_clean_up)
 signal.signal(signal.SIGTERM, _leave)
+if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup outlives its terminal
+    signal.signal(signal.SIGHUP, _leave)
 die_with_parent(signal.SIGTERM)
 
 from bench.warmup import warm  # noqa: E402  (slow as well)

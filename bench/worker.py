@@ -158,7 +158,8 @@ def one_line(error: BaseException) -> str:
 def _enter(scratch: Path) -> None:
     """Make this process killable as a whole, mortal with its parent, silent and tidy."""
     os.setsid()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the fork server has a handler of its own
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the fork server has handlers of its own
+        signal.signal(number, signal.SIG_DFL)
     die_with_parent(signal.SIGKILL)
     nursery = sys.modules.get("bench.nursery")
     if nursery is not None and os.getppid() != nursery.PROCESS_ID:
