@@ -23,12 +23,16 @@ throw away the optimum and to prove another."""
 def solve_highs(
     program: Program, *, start: NDArray[np.float64] | None, deadline: Deadline, threads: int
 ) -> Answer:
-    """Solve a program with HiGHS."""
+    """Solve a program with HiGHS.
+
+    Its search is serial, and the number of threads that it starts is fixed for the life of a
+    process: a second number would be an error. Hence it gets one, however many are allowed.
+    """
+    del threads
     parameters = mathopt.SolveParameters()
     for name in ("mip_feasibility", "primal_feasibility", "dual_feasibility"):
         parameters.highs.double_options[f"{name}_tolerance"] = FEASIBILITY_TOLERANCE
-    # MathOpt refuses its own ``threads`` for HiGHS.
-    parameters.highs.int_options["threads"] = threads
+    parameters.highs.int_options["threads"] = 1  # MathOpt refuses its own ``threads`` for HiGHS
     return _solve(program, mathopt.SolverType.HIGHS, parameters, start, deadline)
 
 

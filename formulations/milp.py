@@ -53,7 +53,7 @@ def milp_compact(
     start
         A feasible placement to start from; the result is never worse.
     threads
-        Most threads that the solver may use.
+        Most threads that the solver may use; HiGHS never uses more than one.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def _or_start(instance: Instance, start: Placement | None, outcome: Outcome) -> 
     return dataclasses.replace(
         outcome,
         placement=start,
-        bound_saving_ms=max(outcome.bound_saving_ms, start_ms),
+        bound_saving_ms=start_ms if outcome.proven_optimal else outcome.bound_saving_ms,
         claimed_saving_ms=start_ms,
         reason="the solver found nothing better than the start",
     )
@@ -229,7 +229,7 @@ def supports_cbc(instance: Instance) -> str | None:
 
 
 def _too_large(instance: Instance, max_entries: int) -> str | None:
-    if _most_entries(instance) <= max_entries:
+    if most_entries(instance) <= max_entries:
         return None
     clauses = build_clauses(instance)
     pairs = int(np.diff(clauses.itemset_offsets)[clauses.itemset].sum())
@@ -241,7 +241,7 @@ def _too_large(instance: Instance, max_entries: int) -> str | None:
     return None
 
 
-def _most_entries(instance: Instance) -> int:
+def most_entries(instance: Instance) -> int:
     """Return an upper bound on the matrix entries, found without building the clauses."""
     steps = (instance.latency_ms < instance.cloud_latency_ms[:, None]).sum(axis=1)
     pairs = int((np.diff(instance.demand_offsets) * steps[instance.demand_user]).sum())
