@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -74,6 +75,29 @@ def test_the_continuous_phase_alone_keeps_the_guarantee(steps: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_every_addition_gains_most(seed: int) -> None:
+    # Follow the definition: all sets that fit, each tried with 1/3 on top of what is there.
+    instance = random_instance(
+        np.random.default_rng(seed), top_k=1, max_servers=3, max_users=5, max_cells=15, max_rows=40
+    )
+    coverage = Coverage.of(instance)
+    masks = np.array(list(itertools.product([0, 1], repeat=instance.num_experts)))
+    share = np.zeros(coverage.shape)
+    for _ in range(3):
+        for server in coverage.order:
+            best, best_share = -1.0, share
+            for mask in masks[masks @ instance.expert_bytes <= instance.capacity_bytes[server]]:
+                moved = share.copy()
+                moved[server] += mask / 3
+                value = coverage.expected_saving_ms(1.0 - moved)
+                if value > best:
+                    best, best_share = value, moved
+            share = best_share
+    reached = coverage.expected_saving_ms(mix_configurations(coverage, 3, NO_LIMIT).absent)
+    assert reached == pytest.approx(coverage.expected_saving_ms(1.0 - share), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_probabilities_are_those_of_configurations(seed: int) -> None:
     # Each server mixes ``steps`` sets that fit: on average it stores no more than its capacity.
     instance = drawn(seed)
@@ -117,6 +141,28 @@ def test_scaling_the_rates_scales_saving_and_bound(instance: Instance) -> None:
     assert first.placement is not None
     assert second.placement is not None
     assert np.array_equal(first.placement.stored, second.placement.stored)
+
+
+def test_tightening_keeps_a_start_that_rounding_does_not_reach() -> None:
+    instance = generate("switch-independent", size="medium", seed=0)
+    coverage = Coverage.of(instance)
+    good = solve("continuous-greedy", instance).stored
+    empty = np.zeros(coverage.shape, dtype=bool)
+    _, reached = tighten(coverage, coverage.weight, empty, steps=20, deadline=NO_LIMIT)
+    assert 0 < coverage.saving_ms(reached) < coverage.saving_ms(good)
+    _, kept = tighten(coverage, coverage.weight, good, steps=20, deadline=NO_LIMIT)
+    assert np.array_equal(kept, good)
+
+
+def test_steps_are_taken_where_users_have_two_servers() -> None:
+    instance = generate("switch", size="tiny", seed=9)
+    assert most_servers(instance) == 2
+    once, often = (
+        judge(instance, outcome_of(instance, steps=steps, multiplier_steps=0), seconds=0.0)
+        for steps in (1, 50)
+    )
+    assert once.saving_ms < 0.95 * often.saving_ms
+    assert ratio_of(instance) == 1 - 1.02**-50
 
 
 def test_servers_take_turns() -> None:

@@ -117,6 +117,8 @@ def test_the_bound_is_tight_where_servers_do_not_compete() -> None:
 def test_improve_ends_where_no_server_alone_can_gain(seed: int) -> None:
     instance, coverage, rng = draw(seed, max_cells=12)
     start = np.array([random_configuration(coverage, n, rng) for n in range(coverage.shape[0])])
+    if seed % 2:
+        start[:] = False
     stored = coverage.improve(start, NO_LIMIT)
     saving = evaluate(instance, Placement(stored)).saving_ms
     assert saving >= evaluate(instance, Placement(start)).saving_ms - 1e-12
@@ -163,3 +165,35 @@ def test_most_servers_counts_those_that_beat_the_cloud_for_users_with_rows() -> 
         sizes=[[1]],
     )
     assert most_servers(instance) == 2
+
+
+def test_servers_come_by_worth_then_by_storage() -> None:
+    # Worth: s0 9 + 0, s1 9 + 5, s2 9 + 5; s2 has more storage than s1.
+    instance = one_layer(
+        rows=[(0, [0], 9.0), (1, [0], 5.0)],
+        capacity=[9, 1, 2],
+        latency=[[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]],
+        cloud=[1.0, 1.0],
+        sizes=[[1]],
+        top_k=1,
+    )
+    assert Coverage.of(instance).order.tolist() == [2, 1, 0]
+
+
+def test_a_configuration_is_bounded_by_what_thin_lists_may_have_cost() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(10**6, 10**8, 200)
+    instance = one_layer(
+        rows=[(0, [x], float(size + 10**7)) for x, size in enumerate(sizes)],
+        capacity=[int(sizes.sum()) // 4],
+        latency=[[0.0]],
+        cloud=[1.0],
+        sizes=[sizes.tolist()],
+        top_k=1,
+    )
+    coverage = Coverage.of(instance)
+    quick = coverage.best_configuration(0, coverage.weight, node_budget=0)
+    better = coverage.best_configuration(0, coverage.weight)
+    assert quick.lost_ms > better.lost_ms > 0
+    assert quick.gain_ms < better.gain_ms <= quick.bound_ms
+    assert quick.gain_ms + quick.lost_ms < quick.bound_ms

@@ -139,6 +139,22 @@ def test_with_several_servers_three_of_them_are_saved_from_small_baits() -> None
     assert ratio_of(instance) == 3 / (3 + servers) <= ratio < 1 - np.exp(-1)
 
 
+@pytest.mark.parametrize(("servers", "ratio"), [(1, 0.75), (2, 0.5), (3, 0.5), (9, 0.25)])
+def test_what_is_claimed_for_unequal_sizes_falls_with_the_servers_that_are_short(
+    servers: int, ratio: float
+) -> None:
+    # One more server holds everything and does not count.
+    instance = one_layer(
+        rows=[(0, [x], 1.0) for x in range(5)],
+        capacity=[*[8] * servers, 9],
+        latency=[[*[0.0] * servers, 9.0 if servers == 1 else 0.0]],
+        cloud=[1.0],
+        sizes=[[1, 2, 3, 1, 2]],
+        top_k=1,
+    )
+    assert ratio_of(instance) == ratio
+
+
 def test_one_size_tends_to_half() -> None:
     # Copies of the instance on which greedy stays at 1 of 2 (test_greedy.py), experts of their own.
     copies = 6
