@@ -2,7 +2,7 @@
 
 Layers interact through the capacities alone. Every joint placement of one layer's experts on the
 servers is scored, the best is kept for each vector of counts, and layers are added by a max-plus
-convolution over the storage used on each server (docs/theory.md, section 4).
+convolution over the storage used on each server (docs/theory.md, section 5).
 """
 
 import math
@@ -61,7 +61,7 @@ def layer_enumeration(
     Time O(L 2^(E N) 2^N + L G (E + 1)^N) for a capacity grid of G cells, the product over servers
     of storage in units of the common divisor of the expert sizes.
 
-    Source: docs/theory.md, section 4.
+    Source: docs/theory.md, section 5.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ LAYER_ENUMERATION = Algorithm(
     solve=layer_enumeration,
     exact=True,
     summary="every joint placement of each layer, layers combined over the capacities",
-    source="docs/theory.md, section 4",
+    source="docs/theory.md, section 5",
     complexity="O(L 2^(E N) 2^N + L G (E + 1)^N), G the cells of the capacity grid",
     supports=_supports,
 )
