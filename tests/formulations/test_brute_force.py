@@ -99,11 +99,12 @@ def test_choices_of_all_servers_multiply() -> None:
 
 
 def test_only_useful_experts_are_stored() -> None:
-    # Expert 0 is local, expert 1 wanted at rate 0, expert 2 wanted, expert 3 in no row.
+    # Expert 0 is local, expert 1 wanted at rate 0, expert 2 wanted, expert 3 in no row; one server
+    # is as fast as the cloud, one slower.
     instance = one_layer(
         rows=[(0, [0], 1.0), (0, [1], 0.0), (0, [0, 2], 1.0)],
-        capacity=[4, 4],
-        latency=[[1.0, 20.0]],
+        capacity=[4, 4, 4],
+        latency=[[1.0, 10.0, 20.0]],
         cloud=[10.0],
         sizes=[[1, 1, 1, 1]],
         local={0: [0]},
