@@ -22,8 +22,8 @@ from instances.structure.clauses import build_clauses
 MAX_ENTRIES = 5_000_000
 """Most matrix entries that are handed to HiGHS or SCIP: a gigabyte or two, and hopeless anyway."""
 
-MAX_ENTRIES_CBC = 1_000_000
-"""The same for CBC, where PuLP holds every entry as Python objects and writes them to a file."""
+MAX_ENTRIES_CBC = 300_000
+"""The same for CBC: PuLP, in Python, needs 15 to 20 seconds to hand over a million entries."""
 
 TRUSTED_OBJECTIVE = 1.0
 """Optima at least this large in units of the program are taken from a solver as they are: what it

@@ -12,6 +12,7 @@ import re
 import tempfile
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import cbcbox
 import numpy as np
@@ -26,6 +27,9 @@ from instances.result import StopReason
 ENTRIES_BETWEEN_CHECKS = 10_000
 """PuLP takes row after row in Python; the clock is looked at after this many entries."""
 
+SHORTEST_LIMIT_S = 1e-3
+"""CBC is never told of less: 0 could mean no limit."""
+
 TOLERANCES = (
     "primalTolerance 1e-7",
     "dualTolerance 1e-7",
@@ -36,6 +40,33 @@ TOLERANCES = (
 
 class OutOfTimeError(Exception):
     """The time limit passed while the program was being written."""
+
+
+class TimedCbc(pulp.COIN_CMD):  # type: ignore[misc]  # PuLP has no types
+    """CBC with what is left of the time when its command line is made, after the file is written.
+
+    Parameters
+    ----------
+    deadline
+        When CBC has to stop.
+    options
+        As PuLP knows them.
+    """
+
+    def __init__(self, deadline: Deadline, **options: Any) -> None:
+        self._deadline = deadline
+        super().__init__(**options)
+
+    @property
+    def timeLimit(self) -> float | None:  # the name is PuLP's
+        """Seconds that are left, None without a limit."""
+        if math.isinf(self._deadline.at):
+            return None
+        return max(self._deadline.remaining, SHORTEST_LIMIT_S)
+
+    @timeLimit.setter
+    def timeLimit(self, value: None) -> None:  # PuLP sets what it is not given
+        pass
 
 
 def solve_cbc(
@@ -58,12 +89,12 @@ def solve_cbc(
                 "its name has a space in it",
             )
         log_path = Path(directory, "cbc.log")
-        solver = pulp.COIN_CMD(
+        solver = TimedCbc(
+            deadline,
             path=cbcbox.cbc_bin_path(),
             msg=False,
             gapRel=0.0,
             gapAbs=0.0,
-            timeLimit=deadline.remaining if math.isfinite(deadline.at) else None,
             timeMode="elapsed",
             threads=threads if threads > 1 else None,
             warmStart=start is not None,

@@ -21,6 +21,7 @@ from instances.problem import Instance
 from instances.registry import Algorithm
 from instances.structure.clauses import Clauses, build_clauses
 from instances.structure.curves import Curve
+from instances.structure.joint import Combination, JointLayer, layer_options, stored_by
 from instances.structure.tables import (
     LayerPart,
     exact_curves,
@@ -34,6 +35,9 @@ Stored = NDArray[np.bool_]
 
 _TABLE_EXPERTS = 12
 """Wanted experts of a layer up to which the exact table is as fast as the hull sweep."""
+
+_JOINT_EXPERTS = 10
+"""Wanted experts of a layer up to which two servers are solved jointly: 2^20 placements."""
 
 _PATIENCE = 30
 """Moves of a swap search without a new best value."""
@@ -55,10 +59,10 @@ def improve(
 
     Re-solves one server at a time, given the others, until none gains, and searches by swaps inside
     each of its layers; does so from several orders of the servers (and from what successive-modular
-    stores) and goes on from the best; then re-solves two servers together in either order; then,
-    again and again, clears one layer on all servers, two servers, or a random share of all copies,
-    re-solves in a random order, and keeps what gained. Layers of up to 12 wanted experts are solved
-    by exact tables, wider ones by the hull sweep.
+    stores) and goes on from the best; then re-solves pairs of servers, jointly where layers are
+    small; then, again and again, clears one layer on all servers, two servers, or a random share of
+    all copies, re-solves in a random order, and keeps what gained. Layers of up to 12 wanted
+    experts are solved by exact tables, wider ones by the hull sweep.
 
     Time: that of one pass of the successive method for each server that is re-solved.
 
@@ -165,18 +169,58 @@ class _Search:
         return stored
 
     def over_pairs(self, stored: Stored) -> Stored:
-        """Clear two servers and re-solve them in either order, until no pair gains."""
+        """Re-solve two servers together until no pair gains.
+
+        Jointly where their layers are small and of one size, otherwise in either order.
+        """
         pairs = list(permutations(range(self.instance.num_servers), 2))
         tried = 0
         position = 0
         while tried < len(pairs) and not self.deadline.passed:
-            proposal = stored.copy()
-            proposal[list(pairs[position])] = False
-            better = self.better(stored, self.rebuilt(proposal, list(pairs[position])))
+            pair = list(pairs[position])
+            proposal = self.together(stored, *pair) if pair[0] < pair[1] else None
+            if proposal is None:
+                proposal = stored.copy()
+                proposal[pair] = False
+                proposal = self.rebuilt(proposal, pair)
+            better = self.better(stored, proposal)
             tried = tried + 1 if better is stored else 1
             stored = better
             position = (position + 1) % len(pairs)
         return stored
+
+    def together(self, stored: Stored, first: int, second: int) -> Stored | None:
+        """Solve two servers jointly, given the others; None when that takes too long."""
+        instance = self.instance
+        part = residual_of(self.clauses, stored, first, second)
+        sets = self.clauses.server_sets[self.clauses.server_set[part.clause]]
+        masks = sets[:, first] + 2 * sets[:, second].astype(np.int64)
+        sizes = np.unique(instance.expert_bytes[part.experts])
+        if sizes.size != 1:
+            return None
+        slots = instance.capacity_bytes[[first, second]] // int(sizes[0])
+        combination = Combination(np.minimum(slots, part.experts.size) + 1)
+        for number in range(instance.num_layers):
+            layer = layer_part(part, number, instance.expert_bytes)
+            if layer.wanted.size > _JOINT_EXPERTS:
+                return None
+            if layer.wanted.size == 0:
+                continue
+            joint = JointLayer(
+                experts=layer.wanted,
+                weight=layer.weight,
+                servers=masks[part.layer_offset[number] : part.layer_offset[number + 1]],
+                offsets=layer.offsets,
+                bits=layer.bits,
+            )
+            options = layer_options(joint, np.minimum(slots, layer.wanted.size), self.deadline)
+            if options is None:
+                return None
+            combination.add(options, 1)
+        _, chosen = combination.best()
+        proposal = stored.copy()
+        proposal[[first, second]] = stored_by(chosen, 2, instance.num_experts)
+        return proposal
 
     def swapped(self, stored: Stored, server: int) -> Stored:
         """Search by swaps inside each layer of one server, wide layers only."""

@@ -187,7 +187,7 @@ class ServerPricer:
     def _response(self, stored: NDArray[np.bool_], server: int, price: float) -> NDArray[np.bool_]:
         problem = self._problem
         clause, offsets, experts = residual(
-            server,
+            np.arange(stored.shape[0]) == server,
             problem.weight,
             self._set_of,
             np.arange(problem.weight.size),
@@ -197,6 +197,7 @@ class ServerPricer:
             stored,
         )
         part = Residual(
+            clause=clause,
             weight=problem.weight[clause],
             offsets=offsets,
             experts=experts,

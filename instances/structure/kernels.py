@@ -318,7 +318,7 @@ def worth_keeping(
 
 @njit(cache=True)
 def residual(
-    server: int,
+    free: NDArray[np.bool_],
     weight: NDArray[np.float64],
     server_set: NDArray[np.int64],
     itemset: NDArray[np.int64],
@@ -327,32 +327,36 @@ def residual(
     itemset_experts: NDArray[np.int64],
     stored: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """List the clauses that a server can still decide, and the experts each of them lacks.
+    """List the clauses that the free servers can still decide, and the experts each of them lacks.
 
-    Returns clause indices, offsets and flat experts (CSR). ``stored[server]`` is ignored; clauses
-    that the other servers satisfy alone are left out.
+    Returns clause indices, offsets and flat experts (CSR). What free servers store is ignored;
+    clauses that the other servers satisfy alone are left out.
     """
+    touches = np.zeros(server_sets.shape[0], np.bool_)
+    for s in range(server_sets.shape[0]):
+        for n in range(free.shape[0]):
+            touches[s] = touches[s] or (free[n] and server_sets[s, n])
     num_clauses = weight.shape[0]
     num_servers = stored.shape[0]
     clause = np.empty(num_clauses, np.int64)
     offsets = np.zeros(num_clauses + 1, np.int64)
     size = 0
     for c in range(num_clauses):
-        if server_sets[server_set[c], server]:
+        if touches[server_set[c]]:
             size += itemset_offsets[itemset[c] + 1] - itemset_offsets[itemset[c]]
     experts = np.empty(size, np.int64)
     count = 0
     end = 0
     for c in range(num_clauses):
         s = server_set[c]
-        if not server_sets[s, server]:
+        if not touches[s]:
             continue
         begin = end
         for h in range(itemset_offsets[itemset[c]], itemset_offsets[itemset[c] + 1]):
             x = itemset_experts[h]
             held = False
             for n in range(num_servers):
-                if n != server and server_sets[s, n] and stored[n, x]:
+                if not free[n] and server_sets[s, n] and stored[n, x]:
                     held = True
                     break
             if not held:

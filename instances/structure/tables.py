@@ -22,10 +22,12 @@ MAX_TABLE_EXPERTS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Residual:
-    """The clauses that one server decides, and the experts that each of them lacks.
+    """The clauses that some free servers decide, and the experts that each of them lacks.
 
     Parameters
     ----------
+    clause
+        Which clauses these are; int64 (C,).
     weight
         Gain of each clause, ms per token; float64 (C,).
     offsets, experts
@@ -34,16 +36,19 @@ class Residual:
         Clauses of layer g: ``layer_offset[g] : layer_offset[g + 1]``; int64 (G + 1,).
     """
 
+    clause: NDArray[np.int64]
     weight: NDArray[np.float64]
     offsets: NDArray[np.int64]
     experts: NDArray[np.int64]
     layer_offset: NDArray[np.int64]
 
 
-def residual_of(clauses: Clauses, stored: NDArray[np.bool_], server: int) -> Residual:
-    """List what a server can still gain when the others store ``stored``; bool (N, X)."""
+def residual_of(clauses: Clauses, stored: NDArray[np.bool_], *servers: int) -> Residual:
+    """List what some servers can still gain when the others store ``stored``; bool (N, X)."""
+    free = np.zeros(stored.shape[0], dtype=np.bool_)
+    free[list(servers)] = True
     clause, offsets, experts = residual(
-        server,
+        free,
         clauses.weight,
         clauses.server_set,
         clauses.itemset,
@@ -53,6 +58,7 @@ def residual_of(clauses: Clauses, stored: NDArray[np.bool_], server: int) -> Res
         stored,
     )
     return Residual(
+        clause=clause,
         weight=clauses.weight[clause],
         offsets=offsets,
         experts=experts,

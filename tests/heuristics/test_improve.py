@@ -71,3 +71,12 @@ def test_bad_arguments_are_refused() -> None:
         solve("improve", instance, rounds=-1)
     with pytest.raises(InputError, match="orders: True is not a whole number"):
         solve("improve", instance, orders=True)
+
+
+def test_two_servers_are_solved_jointly_to_the_optimum() -> None:
+    for seed in range(40):
+        instance = random_instance(
+            np.random.default_rng(seed), max_servers=2, max_cells=12, uniform=True
+        )
+        found = evaluate(instance, solve("improve", instance, orders=1, rounds=0)).saving_ms
+        assert found == pytest.approx(best_saving(instance), rel=1e-12, abs=1e-15)

@@ -1,4 +1,4 @@
-"""Hot loops of layer enumeration: arrays in, arrays out.
+"""Hot loops of joint placements of whole layers: arrays in, arrays out.
 
 | symbol | meaning |
 |---|---|
