@@ -10,7 +10,7 @@ import pytest
 from formulations import pulp_cbc
 from formulations.compact import build_compact
 from formulations.program import Program
-from formulations.pulp_cbc import read_answer, read_bound, solve_cbc
+from formulations.pulp_cbc import TimedCbc, read_answer, read_bound, solve_cbc
 from instances.deadline import Deadline
 from instances.result import StopReason
 from instances.structure.clauses import build_clauses
@@ -164,6 +164,15 @@ def test_the_clock_is_looked_at_while_rows_are_written(
     answer = solve_cbc(program, start=None, deadline=Deadline.after(0.0), threads=1)
     assert answer.stop_reason is StopReason.TIME_LIMIT
     assert answer.values is None
+
+
+def test_the_limit_is_what_is_left_when_cbc_is_called() -> None:
+    solver = TimedCbc(Deadline.after(100.0), path="cbc", timeLimit=7.0)
+    first = solver.timeLimit
+    assert 0.0 < first <= 100.0
+    assert solver.timeLimit < first
+    assert TimedCbc(Deadline.after(0.0), path="cbc").timeLimit == 1e-3
+    assert TimedCbc(Deadline.after(None), path="cbc").timeLimit is None
 
 
 @pytest.mark.parametrize("threads", [1, 2])
