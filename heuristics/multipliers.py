@@ -24,10 +24,10 @@ _NODE_BUDGET = 1 << 14
 _NEW_SHARE = 0.1
 """Share of the newest answer in the mix."""
 
-_PATIENCE = 10
+_PATIENCE = 3
 """Steps without a better bound after which steps become shorter, by ``_SHORTER``."""
 
-_SHORTER = 0.7
+_SHORTER = 0.8
 
 _STEPS_BETWEEN_ROUNDINGS = 20
 
