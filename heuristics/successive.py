@@ -1,5 +1,6 @@
 """Successive decomposition: servers one after the other, each solved given the earlier ones."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,6 +23,9 @@ from instances.structure.tables import (
     modular_curves,
     residual_of,
 )
+
+MAX_SUMS = 2.0**25
+"""Most points in one exact sum of curves: about a gigabyte with the indices behind them."""
 
 HULL_BINS = 4096
 """Bins of bytes to which long lists of unequal sizes are thinned; the hull itself is kept."""
@@ -197,7 +201,8 @@ def server_order(instance: Instance, clauses: Clauses, order: Sequence[str] | No
 
 
 def _supports(instance: Instance) -> str | None:
-    for m in np.unique(instance.user_model[instance.demand_user]):
+    used = np.unique(instance.user_model[instance.demand_user])
+    for m in used:
         model = instance.models[m]
         if model.top_k > 1 and model.experts > MAX_TABLE_EXPERTS:
             return (
@@ -205,7 +210,26 @@ def _supports(instance: Instance) -> str | None:
                 f"{model.top_k}: an exact table has 2^{model.experts} entries; the limit is "
                 f"{MAX_TABLE_EXPERTS} experts a layer unless top_k is 1"
             )
+    points = _most_sums(instance, used)
+    if points > MAX_SUMS:
+        return (
+            f"expert sizes differ so much that storage can be used in up to {points:.1e} ways, "
+            f"each a point of an exact sum; the limit is {MAX_SUMS:.1e}"
+        )
     return None
+
+
+def _most_sums(instance: Instance, used: NDArray[np.int64]) -> float:
+    """Bound the number of different sums of bytes that fit into one server."""
+    if used.size == 0:
+        return 1.0
+    sizes, counts = np.unique(
+        np.concatenate([instance.models[m].expert_bytes.ravel() for m in used]),
+        return_counts=True,
+    )
+    capacity = int(instance.capacity_bytes.max())
+    by_count = math.prod(np.minimum(counts, capacity // sizes).astype(float) + 1.0)
+    return min(by_count, capacity // int(np.gcd.reduce(sizes)) + 1.0)
 
 
 def _hull_ratio(instance: Instance) -> float | None:

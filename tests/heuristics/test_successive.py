@@ -72,6 +72,22 @@ def test_wide_layers_with_larger_k_are_refused_with_the_reason() -> None:
     assert "2^21" in outcome.reason
 
 
+def test_sizes_without_a_useful_common_divisor_are_refused_with_the_reason() -> None:
+    sizes = (10**9 + np.arange(60) ** 3).tolist()
+    instance = one_layer(
+        rows=[(0, [x], 1.0) for x in range(60)],
+        capacity=[30 * 10**9],
+        latency=[[0.0]],
+        cloud=[1.0],
+        sizes=[sizes],
+        top_k=1,
+    )
+    outcome = run(HEURISTICS.get("successive-dp"), instance, rng=np.random.default_rng(0))
+    assert outcome.stop_reason is StopReason.UNSUPPORTED
+    assert "sizes differ so much" in outcome.reason
+    assert solve("successive-hull", instance).num_copies == 29
+
+
 def test_a_wide_model_that_nobody_uses_is_no_obstacle() -> None:
     instance = one_layer(
         rows=[(0, [0, 1], 1.0)], capacity=[2], latency=[[0.0]], cloud=[1.0], sizes=[[1, 1]]
