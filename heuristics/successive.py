@@ -228,8 +228,8 @@ def _most_sums(instance: Instance, used: NDArray[np.int64]) -> float:
         return_counts=True,
     )
     capacity = int(instance.capacity_bytes.max())
-    by_count = math.prod(np.minimum(counts, capacity // sizes).astype(float) + 1.0)
-    return min(by_count, capacity // int(np.gcd.reduce(sizes)) + 1.0)
+    by_count = math.prod((np.minimum(counts, capacity // sizes) + 1.0).tolist())
+    return min(float(by_count), capacity // int(np.gcd.reduce(sizes)) + 1.0)
 
 
 def _hull_ratio(instance: Instance) -> float | None:
