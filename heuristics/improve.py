@@ -53,7 +53,7 @@ def improve(
     time_limit: float | None = None,
     start: Placement | None = None,
     orders: int = 6,
-    rounds: int = 30,
+    rounds: int = 60,
 ) -> Placement:
     """F >= F(start), and the guarantees of successive-hull: it starts from such a placement too.
 
