@@ -106,12 +106,13 @@ def _supports(instance: Instance) -> str | None:
         return "expert sizes differ inside a layer; counts of experts do not tell the bytes then"
     shape, _ = _grid(instance)
     cells = math.prod(shape.tolist())
-    steps = 0.0
+    steps = 0
     for width in widths.tolist():
-        steps += 2.0 ** (width * num_servers + num_servers - 1)
-        steps += float(cells) * float(width + 1) ** num_servers
-    needed = 4.0 * cells * instance.num_layers
+        steps += 2 ** (width * num_servers + num_servers - 1)
+        steps += cells * (width + 1) ** num_servers
+    needed = 4 * cells * instance.num_layers
     if steps > MAX_STEPS or needed > MAX_TABLE_BYTES:
+        steps, needed = min(steps, 10**300), min(needed, 10**300)  # what can still be printed
         return (
             f"would take about {steps:.1e} steps and {needed / 2**30:.1e} GiB for {num_servers} "
             f"servers and layers of up to {widths.max()} experts; the limits are {MAX_STEPS:.0e} "

@@ -86,3 +86,14 @@ def test_the_estimate_is_given_before_the_work() -> None:
     assert "would take about" in reason
     assert "4 servers" in reason
     assert "12 experts" in reason
+
+
+def test_the_estimate_may_be_beyond_any_float() -> None:
+    instance = one_layer(
+        rows=[(0, [0, 1], 5.0)],
+        capacity=[200] * 300,
+        latency=[[0.0] * 300],
+        cloud=[1.0],
+        sizes=[[1] * 200],
+    )
+    assert "would take about 1.0e+300 steps" in (LAYER_ENUMERATION.supports(instance) or "")
