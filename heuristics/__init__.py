@@ -12,6 +12,7 @@ from heuristics.continuous import CONTINUOUS_GREEDY
 from heuristics.enumeration import GREEDY_ENUMERATION
 from heuristics.greedy import GREEDY
 from heuristics.improve import IMPROVE
+from heuristics.layer_generation import LAYER_GENERATION
 from heuristics.lp_rounding import LP_ROUNDING
 from heuristics.successive import SUCCESSIVE_DP, SUCCESSIVE_HULL, SUCCESSIVE_MODULAR
 from instances.registry import Algorithm, Registry
@@ -33,6 +34,7 @@ for _algorithm in (
     SUCCESSIVE_DP,
     SUCCESSIVE_HULL,
     IMPROVE,
+    LAYER_GENERATION,
 ):
     HEURISTICS.register(_algorithm)
 

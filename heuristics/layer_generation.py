@@ -13,15 +13,15 @@ from heuristics.generation.layers import LayerProblem, layer_problems
 from heuristics.generation.master import Column, Master, Mix
 from heuristics.generation.pool import Pool, build_pool
 from heuristics.generation.pricing import TOLERANCE, Pricer, pricer_for
-from heuristics.successive import HULL_BINS, best_response, server_order
+from heuristics.improve import improved
+from heuristics.search import Search, Stored
+from heuristics.successive import server_order
 from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm, Guarantee
 from instances.result import Outcome, StopReason
-from instances.structure.clauses import Clauses, build_clauses
-from instances.structure.curves import Curve
-from instances.structure.tables import LayerPart, exact_curves, hull_curves
+from instances.structure.clauses import build_clauses
 
 FIRST_PRICES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Uniform prices of the first columns, in worth of everything per byte of all storage."""
@@ -31,14 +31,6 @@ GENERATION_SHARE = 0.6
 
 _CONVERGED = 1e-8
 """Relative distance of bound and master value at which generation ends."""
-
-_TABLE_EXPERTS = 12
-"""Wanted experts of a layer up to which the exact table is as fast as the hull sweep."""
-
-_NOISE = 1e-12
-"""Relative gain below which two placements count as equal: rounding of sums."""
-
-Stored = NDArray[np.bool_]
 
 
 class IntegerMaster(Protocol):
@@ -79,7 +71,7 @@ def layer_generation(
     The whole columns of the master are kept, and the fractional layers are filled in greedily;
     placements of each layer that lose little at the prices are gathered around its columns, and a
     large-neighbourhood search chooses among them; then servers respond one at a time. A pass of
-    the successive method is a second start. Nothing of this depends on the seed.
+    the successive method is a second start, and the moves of improve come last.
 
     Time: rounds x layers x (E M 2^M + clauses) x 50 or so for M servers in reach of a layer, where
     the search over labels stays small; some ten rounds for three servers, thirty for eight.
@@ -91,8 +83,8 @@ def layer_generation(
     integer_master
         Solves the integer master over the gathered columns; by default the search does alone.
     """
-    del rng
-    return _Generation(instance, Deadline.after(time_limit)).run(time_limit, integer_master)
+    generation = _Generation(instance, Deadline.after(time_limit))
+    return generation.run(rng, time_limit, integer_master)
 
 
 @dataclass(slots=True, eq=False)
@@ -109,15 +101,21 @@ class _Generation:
     def __init__(self, instance: Instance, deadline: Deadline) -> None:
         self.instance = instance
         self.deadline = deadline
-        self.clauses: Clauses = build_clauses(instance)
-        self.problems: list[LayerProblem] = layer_problems(instance, self.clauses)
+        clauses = build_clauses(instance)
+        self.search = Search(instance, clauses, deadline)
+        self.problems: list[LayerProblem] = layer_problems(instance, clauses)
         self.pricers: list[Pricer] = [pricer_for(problem) for problem in self.problems]
         self.worth_ms = math.fsum(problem.worth_ms for problem in self.problems)
         self.bound = _Bound()
         self.rounds = 0
         self.converged = False
 
-    def run(self, time_limit: float | None, integer_master: IntegerMaster | None) -> Outcome:
+    def run(
+        self,
+        rng: np.random.Generator,
+        time_limit: float | None,
+        integer_master: IntegerMaster | None,
+    ) -> Outcome:
         """Generate, assemble, improve."""
         empty = np.zeros((self.instance.num_servers, self.instance.num_experts), dtype=np.bool_)
         if not self.problems:
@@ -128,14 +126,18 @@ class _Generation:
                 bound_saving_ms=0.0,
                 reason="no server can serve any demand",
             )
-        best = self.respond_in_turn(empty)
+        order = server_order(self.instance, self.search.clauses, None)
+        best = self.search.rebuilt(empty, order)
         master = Master(self.instance.capacity_bytes, len(self.problems), self.worth_ms)
         until = Deadline.after(
             None if time_limit is None else GENERATION_SHARE * self.deadline.remaining
         )
         mix = self.generate(master, best, until)
-        best = self.better(best, self.to_fixpoint(self.rounded(master, mix)))
+        best = self.search.better(best, self.search.to_fixpoint(self.rounded(master, mix)))
         best = self.searched(master, mix, best, integer_master)
+        if self.bound.saving_ms > self.search.saving(best):
+            orders, rounds = (0, 10) if self.bound.is_exact else (6, 60)
+            best = improved(self.search, best, rng, orders=orders, rounds=rounds)
         return self.outcome(mix, best)
 
     # -- columns ----------------------------------------------------------------------------
@@ -230,11 +232,13 @@ class _Generation:
                 ]
             )
             choice = assemble(pools, capacity, mix.price, choice, self.deadline)
-            found = self.to_fixpoint(self.assembled(pools, choice))
+            found = self.search.to_fixpoint(self.assembled(pools, choice))
             if integer is not None and not self.deadline.passed:
-                found = self.better(found, self.by_integer_master(pools, mix, found, integer))
+                found = self.search.better(
+                    found, self.by_integer_master(pools, mix, found, integer)
+                )
                 integer = None  # once is enough: it is the most expensive step
-            better = self.better(best, found)
+            better = self.search.better(best, found)
             if better is best:
                 return best
             best = better
@@ -245,7 +249,7 @@ class _Generation:
         seeds: list[list[Stored]] = [[problem.cut(best)] for problem in self.problems]
         for column in master.columns:
             seeds[column.problem].append(column.stored)
-        slack = self.bound.saving_ms - self.saving(best)
+        slack = self.bound.saving_ms - self.search.saving(best)
         return [
             build_pool(problem, known, mix.price, slack)
             for problem, known in zip(self.problems, seeds, strict=True)
@@ -255,7 +259,7 @@ class _Generation:
         self, pools: Sequence[Pool], mix: Mix, best: Stored, integer_master: IntegerMaster
     ) -> Stored:
         """Let the integer master choose among what could be part of something better."""
-        slack = self.bound.saving_ms - self.saving(best)
+        slack = self.bound.saving_ms - self.search.saving(best)
         kept = [np.flatnonzero(pool.loss_ms <= slack) for pool in pools]
         chosen = integer_master(
             np.concatenate([pool.value_ms[k] for pool, k in zip(pools, kept, strict=True)]),
@@ -271,53 +275,13 @@ class _Generation:
                 number = int(np.searchsorted(first, j, side="right")) - 1
                 part = pools[number].stored[kept[number][j - first[number]]]
                 self.problems[number].paste(part, stored)
-        return self.to_fixpoint(stored)
+        return self.search.to_fixpoint(stored)
 
     def assembled(self, pools: Sequence[Pool], choice: NDArray[np.int64]) -> Stored:
         """Put the chosen placement of every layer into one."""
         stored = np.zeros((self.instance.num_servers, self.instance.num_experts), dtype=np.bool_)
         for problem, pool, i in zip(self.problems, pools, choice, strict=True):
             problem.paste(pool.stored[i], stored)
-        return stored
-
-    def saving(self, stored: Stored) -> float:
-        return self.clauses.saving_ms(Placement(stored))
-
-    def better(self, old: Stored, new: Stored) -> Stored:
-        """Return the new placement when it saves more beyond rounding, otherwise the old one."""
-        return new if self.saving(new) > self.saving(old) * (1 + _NOISE) else old
-
-    def response(self, stored: Stored, server: int) -> Stored:
-        """Re-solve one server, the others given; bool (X,)."""
-        return best_response(
-            self.instance,
-            self.clauses,
-            stored,
-            server,
-            _tables_or_hull,
-            self.deadline,
-            num_bins=HULL_BINS,
-        )
-
-    def respond_in_turn(self, stored: Stored) -> Stored:
-        """Fill one server after the other: a pass of the successive method."""
-        stored = stored.copy()
-        for server in server_order(self.instance, self.clauses, None):
-            if self.deadline.passed:
-                break
-            stored[server] = self.response(stored, server)
-        return stored
-
-    def to_fixpoint(self, stored: Stored) -> Stored:
-        """Re-solve one server at a time until none gains."""
-        unchanged = server = 0
-        while unchanged < self.instance.num_servers and not self.deadline.passed:
-            proposal = stored.copy()
-            proposal[server] = self.response(stored, server)
-            better = self.better(stored, proposal)
-            unchanged = unchanged + 1 if better is stored else 1
-            stored = better
-            server = (server + 1) % self.instance.num_servers
         return stored
 
     def outcome(self, mix: Mix, best: Stored) -> Outcome:
@@ -340,12 +304,6 @@ class _Generation:
         )
 
 
-def _tables_or_hull(part: LayerPart, capacity: int) -> list[Curve]:
-    """Solve a layer exactly where that is as fast as the hull sweep."""
-    curves_of = exact_curves if part.wanted.size <= _TABLE_EXPERTS else hull_curves
-    return curves_of(part, capacity)
-
-
 def _no_ratio(instance: Instance) -> None:
     """Return None: the ratio follows from the bound of a run, not from the instance alone."""
 
@@ -363,4 +321,5 @@ LAYER_GENERATION = Algorithm(
         source="docs/theory.md, G5",
         ratio=_no_ratio,
     ),
+    randomised=True,
 )

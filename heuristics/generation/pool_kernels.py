@@ -55,7 +55,7 @@ def explore(
     max_expansions: int,
     max_states: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Change one label at a time, going on from the best state; returns labels, bytes, values.
+    """Change a label on one or two servers, the best state first; returns labels, bytes, values.
 
     States whose value less price is below ``least`` are not entered; the seeds, which must be no
     more than ``max_states``, are kept in any case.
@@ -110,7 +110,9 @@ def explore(
             for t in range(num_labels):
                 new_value = value[current] + worth[t] - worth[old]
                 new_reduced = new_value
-                is_free = t != old
+                changed = t ^ old
+                changed &= changed - 1
+                is_free = t != old and changed & (changed - 1) == 0  # at most two servers differ
                 for m in range(num_servers):
                     bytes_[m] = used[current, m] + sizes[e] * (((t >> m) & 1) - ((old >> m) & 1))
                     new_reduced -= price[m] * bytes_[m]
