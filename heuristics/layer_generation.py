@@ -32,6 +32,9 @@ GENERATION_SHARE = 0.6
 _CONVERGED = 1e-8
 """Relative distance of bound and master value at which generation ends."""
 
+_STALLED = 10
+"""Rounds without a new column after which generation ends where pricing was not exact."""
+
 
 class IntegerMaster(Protocol):
     """Chooses columns; handed in, since heuristics import no solver."""
@@ -89,10 +92,10 @@ def layer_generation(
 
 @dataclass(slots=True, eq=False)
 class _Bound:
-    """The best proven bound so far, and where it came from."""
+    """The best proven bound so far, and the prices at which it was found."""
 
     saving_ms: float = math.inf
-    is_exact: bool = False
+    price: NDArray[np.float64] | None = None
 
 
 class _Generation:
@@ -108,7 +111,8 @@ class _Generation:
         self.worth_ms = math.fsum(problem.worth_ms for problem in self.problems)
         self.bound = _Bound()
         self.rounds = 0
-        self.converged = False
+        self.is_exact = False
+        self.is_cut_short = False
 
     def run(
         self,
@@ -136,47 +140,65 @@ class _Generation:
         best = self.search.better(best, self.search.to_fixpoint(self.rounded(master, mix)))
         best = self.searched(master, mix, best, integer_master)
         if self.bound.saving_ms > self.search.saving(best):
-            orders, rounds = (0, 10) if self.bound.is_exact else (6, 60)
+            orders, rounds = (0, 10) if self.is_exact else (6, 60)
             best = improved(self.search, best, rng, orders=orders, rounds=rounds)
         return self.outcome(mix, best)
 
     # -- columns ----------------------------------------------------------------------------
 
     def generate(self, master: Master, start: Stored, until: Deadline) -> Mix:
-        """Add columns until none has a positive reduced value; returns the last master optimum."""
+        """Add columns until none has a positive reduced value; returns the last master optimum.
+
+        It is optimal over all columns when the last pricing was exact. Otherwise the bound may
+        still fall at prices between the master's and those of the best bound.
+        """
         for number, problem in enumerate(self.problems):
             master.add(self.column(number, problem.cut(start)))
         storage = float(self.instance.capacity_bytes.sum())
         for factor in FIRST_PRICES:
             price = np.full(self.instance.num_servers, factor * self.worth_ms / storage)
-            for column in self.priced(price, until):
+            for column in self.priced(price, until)[0]:
                 master.add(column)
         mix = master.solve()
+        price = mix.price
+        stalled = 0
         while not until.passed:
             self.rounds += 1
             fresh = 0
-            for column in self.priced(mix.price, until):
+            columns, is_exact = self.priced(price, until)
+            for column in columns:
                 reduced = column.value_ms - float(mix.price @ column.used_bytes)
                 noise = 10 * TOLERANCE * self.problems[column.problem].worth_ms
                 if reduced > mix.rent_ms[column.problem] + noise:
                     fresh += master.add(column)
-            gap = self.bound.saving_ms - mix.value_ms
-            self.converged = not until.passed and (
-                fresh == 0 or gap <= _CONVERGED * self.bound.saving_ms
+            self.is_exact = self.bound.saving_ms - mix.value_ms <= _CONVERGED * mix.value_ms or (
+                fresh == 0 and is_exact and price is mix.price
             )
-            if self.converged:
+            if self.is_exact:
                 break
-            mix = master.solve()
+            if fresh:
+                mix = master.solve()
+                price = mix.price
+                continue
+            stalled += 1
+            best = self.bound.price
+            if best is None or stalled > _STALLED or np.array_equal(price, best):
+                break
+            price = (price + best) / 2
+        self.is_cut_short = until.passed
         return mix
 
-    def priced(self, price: NDArray[np.float64], until: Deadline) -> list[Column]:
-        """Price every layer, and keep the bound that follows; stops when time is up."""
+    def priced(self, price: NDArray[np.float64], until: Deadline) -> tuple[list[Column], bool]:
+        """Price every layer, and keep the bound that follows; returns columns and exactness.
+
+        Stops when time is up, then some layers have no column.
+        """
         columns: list[Column] = []
         bounds: list[float] = []
         is_exact = True
         for number, (problem, pricer) in enumerate(zip(self.problems, self.pricers, strict=True)):
             if until.passed:
-                return columns
+                return columns, False
             found = pricer.price(price[problem.servers], until)
             columns.append(self.column(number, found.stored))
             bounds.append(found.bound_ms)
@@ -188,8 +210,8 @@ class _Generation:
         # storage: a speck of both covers the rounding. Pricing has added its own tolerance.
         bound = math.fsum(bounds) + storage_ms + 1e-10 * (self.worth_ms + storage_ms)
         if bound < self.bound.saving_ms:
-            self.bound = _Bound(bound, is_exact)
-        return columns
+            self.bound = _Bound(bound, price)
+        return columns, is_exact
 
     def column(self, number: int, part: Stored) -> Column:
         """Make a column of one layer's placement."""
@@ -286,17 +308,16 @@ class _Generation:
 
     def outcome(self, mix: Mix, best: Stored) -> Outcome:
         """Say what is proven."""
-        columns = f"{self.rounds} rounds"
-        if not self.converged:
-            columns += ", cut short"
-        if self.bound.is_exact:
-            proof = f"exact pricing: bound {self.bound.saving_ms:.6g} ms"
+        columns = f"{self.rounds} rounds{', cut short' if self.is_cut_short else ''}"
+        if self.is_exact:
+            proof = f"exact pricing in the last: bound {self.bound.saving_ms:.6g} ms"
         elif math.isfinite(self.bound.saving_ms):
             proof = f"pricing bounded, not exact: bound {self.bound.saving_ms:.6g} ms"
         else:
             proof = "pricing heuristic: no bound"
+        ended = self.deadline.passed or self.is_cut_short
         return Outcome(
-            stop_reason=StopReason.TIME_LIMIT if self.deadline.passed else StopReason.COMPLETED,
+            stop_reason=StopReason.TIME_LIMIT if ended else StopReason.COMPLETED,
             placement=Placement(best),
             proven_optimal=False,
             bound_saving_ms=self.bound.saving_ms,

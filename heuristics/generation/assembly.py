@@ -37,8 +37,9 @@ def assemble(
     Large-neighbourhood search: the layers of a group are chosen anew within the storage that they
     and what is free leave, by dynamic programming over used bytes that keeps the partial selections
     that lose least. Since value = price * capacity + best reduced values - loss - price * free
-    storage, the search is for the least loss, unused storage included. Groups are drawn from a
-    fixed sequence, so that the answer does not depend on a seed.
+    storage, the search is for the least loss, unused storage included. Every other group starts
+    with the layers that lose most; the rest are drawn from a fixed sequence, so that the answer
+    does not depend on a seed.
     """
     rng = np.random.default_rng(0)
     choice = choice.copy()
@@ -47,12 +48,19 @@ def assemble(
         np.zeros_like(capacity_bytes),
     )
     for size in GROUP_SIZES:
-        failures = 0
+        failures = attempts = 0
         while failures < _PATIENCE and not deadline.passed:
-            group = rng.permutation(len(pools))[:size].tolist()
+            group = rng.permutation(len(pools))
+            if attempts % 2 == 0:
+                lost = np.array([pools[i].loss_ms[choice[i]] for i in group])
+                worst = np.argsort(-lost, kind="stable")[: size // 2]
+                worst = worst[lost[worst] > _NOISE * lost.sum()]
+                group = np.concatenate([group[worst], np.delete(group, worst)])
+            group = group[:size]
+            attempts += 1
             room = free + sum(pools[i].used_bytes[choice[i]] for i in group)
             loss = sum(pools[i].loss_ms[choice[i]] for i in group) + float(price @ free)
-            is_all = len(group) == len(pools)
+            is_all = group.size == len(pools)
             found = _best_of_group(
                 [pools[i] for i in group],
                 room,

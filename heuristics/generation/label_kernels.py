@@ -6,6 +6,7 @@
 | T, label[e] | set of servers that store an expert, a bit mask |
 | S, sets[c] | server set of clause c, a bit mask; c is met if every expert's label meets S |
 | cost[e, T] | price of storing e on T; infinite where it does not fit |
+| rent[m] | worth of the whole storage of server m to this layer, on top of the price |
 | entry | one (clause, expert) incidence, in clause order |
 | split[entry] | part of the clause's weight that is credited to its expert; adds up to the weight |
 | h[e, S] | what is credited to expert e by clauses with server set S |
@@ -13,6 +14,8 @@
 max over labels of sum of w_c [c met] - sum of cost. If every expert is credited for a clause as
 soon as its own label meets S, the experts separate, and the sum of their maxima is an upper bound,
 whatever the split: a clause that is met credits its weight, one that is not credits no less than 0.
+Where the layer alone can fill a server, storage costs rent as well, and the bound gets the sum of
+all rents on top: a placement that fits pays no more than that.
 """
 
 import numpy as np
@@ -25,18 +28,24 @@ _OPEN = 1 << 62
 
 @njit(cache=True)
 def label_costs(
-    price: NDArray[np.float64], sizes: NDArray[np.int64], capacity: NDArray[np.int64]
+    price: NDArray[np.float64],
+    rent: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    capacity: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the price of every label for every expert."""
+    """Return the price and the rent of every label for every expert."""
     num_labels = 1 << price.shape[0]
-    cost = np.zeros((sizes.shape[0], num_labels))
+    per_byte = np.zeros(num_labels)
+    tightest = np.full(num_labels, np.iinfo(np.int64).max)
+    for m in range(price.shape[0]):
+        for t in range(1 << m):
+            both = t + (1 << m)
+            per_byte[both] = per_byte[t] + price[m] + rent[m] / capacity[m]
+            tightest[both] = min(tightest[t], capacity[m])
+    cost = np.empty((sizes.shape[0], num_labels))
     for e in range(sizes.shape[0]):
-        for label in range(num_labels):
-            for m in range(price.shape[0]):
-                if (label >> m) & 1:
-                    if sizes[e] > capacity[m]:
-                        cost[e, label] = np.inf
-                    cost[e, label] += price[m] * sizes[e]
+        for t in range(num_labels):
+            cost[e, t] = per_byte[t] * sizes[e] if sizes[e] <= tightest[t] else np.inf
     return cost
 
 
@@ -61,16 +70,12 @@ def meeting(h: NDArray[np.float64], out: NDArray[np.float64]) -> None:
 
 
 @njit(cache=True)
-def fits(label: NDArray[np.int64], sizes: NDArray[np.int64], capacity: NDArray[np.int64]) -> bool:
-    """Tell whether the experts fit into each server's whole storage."""
-    for m in range(capacity.shape[0]):
-        used = np.int64(0)
-        for e in range(sizes.shape[0]):
-            if (label[e] >> m) & 1:
-                used += sizes[e]
-        if used > capacity[m]:
-            return False
-    return True
+def used_by(label: NDArray[np.int64], sizes: NDArray[np.int64], used: NDArray[np.int64]) -> None:
+    """Set ``used`` to the bytes on each server."""
+    used[:] = 0
+    for e in range(sizes.shape[0]):
+        for m in range(used.shape[0]):
+            used[m] += sizes[e] * ((label[e] >> m) & 1)
 
 
 @njit(cache=True)
@@ -96,8 +101,9 @@ def improve_split(
     bits: NDArray[np.int64],
     sizes: NDArray[np.int64],
     capacity: NDArray[np.int64],
-    cost: NDArray[np.float64],
+    price: NDArray[np.float64],
     split: NDArray[np.float64],
+    rent: NDArray[np.float64],
     best_label: NDArray[np.int64],
     best_value: float,
     tolerance: float,
@@ -106,21 +112,26 @@ def improve_split(
     """Lower the bound by a subgradient method; returns the bound and the value of the best labels.
 
     A step moves credit of a clause from experts whose label meets its set to those whose label does
-    not, by the step length of Polyak. ``split`` becomes the best split met; the labels that attain
-    the maxima are placements, of which the best is kept.
+    not, and rent towards servers that are overfull, by the step length of Polyak. ``split`` and
+    ``rent`` become the best met; the labels that attain the maxima are placements, of which the
+    best that fits is kept when it is worth more than ``best_label``.
     """
-    num_experts, num_labels = cost.shape
+    num_experts, num_servers = sizes.shape[0], capacity.shape[0]
+    num_labels = 1 << num_servers
+    worth_of_all = weight.sum()
     h = np.zeros((num_experts, num_labels))
     worth = np.empty(num_labels)
     label = np.zeros(num_experts, np.int64)
+    used = np.zeros(num_servers, np.int64)
     best_split = split.copy()
+    best_rent = rent.copy()
     bound = np.inf
     scale = 1.0
     stalled = 0
     for _ in range(iterations):
         credit(split, sets, offsets, bits, h)
-        total = 0.0
-        value = 0.0
+        cost = label_costs(price, rent, sizes, capacity)
+        total = rent.sum()
         for e in range(num_experts):
             meeting(h[e], worth)
             top = -np.inf
@@ -129,8 +140,15 @@ def improve_split(
                     top = worth[t] - cost[e, t]
                     label[e] = t
             total += top
-            value -= cost[e, label[e]]
+        used_by(label, sizes, used)
         norm = 0.0
+        value = 0.0
+        is_free = True
+        for m in range(num_servers):
+            value -= price[m] * used[m]
+            is_free = is_free and used[m] <= capacity[m]
+            if rent[m] > 0.0 or used[m] > capacity[m]:
+                norm += (1.0 - used[m] / capacity[m]) ** 2
         for c in range(sets.shape[0]):
             size = offsets[c + 1] - offsets[c]
             met = 0
@@ -139,13 +157,14 @@ def improve_split(
             norm += met * (size - met) / size
             if met == size:
                 value += weight[c]
-        if value > best_value and fits(label, sizes, capacity):
+        if is_free and value > best_value:
             best_value = value
             best_label[:] = label
         if total < bound:
             stalled = 0 if total < bound - tolerance else stalled + 1
             bound = total
             best_split[:] = split
+            best_rent[:] = rent
         else:
             stalled += 1
         if stalled >= 5:
@@ -154,6 +173,9 @@ def improve_split(
         if norm == 0.0 or bound <= best_value + tolerance or scale < 1e-3:
             break
         step = scale * (total - best_value) / norm
+        for m in range(num_servers):
+            rent[m] -= step * (1.0 - used[m] / capacity[m])
+            rent[m] = min(max(0.0, rent[m]), worth_of_all)
         for c in range(sets.shape[0]):
             size = offsets[c + 1] - offsets[c]
             met = 0
@@ -169,6 +191,7 @@ def improve_split(
             for entry in range(offsets[c], offsets[c + 1]):
                 split[entry] *= weight[c] / shared
     split[:] = best_split
+    rent[:] = best_rent
     return bound, best_value
 
 
@@ -265,8 +288,9 @@ def branch(
     clause_of: NDArray[np.int64],
     sizes: NDArray[np.int64],
     capacity: NDArray[np.int64],
-    cost: NDArray[np.float64],
+    price: NDArray[np.float64],
     split: NDArray[np.float64],
+    rent: NDArray[np.float64],
     best_label: NDArray[np.int64],
     best_value: float,
     tolerance: float,
@@ -277,8 +301,9 @@ def branch(
     Where it is complete no labels are worth more than the value by more than the tolerance.
     ``best_label`` is changed in place when better ones are found.
     """
-    num_experts, num_labels = cost.shape
-    num_servers = capacity.shape[0]
+    num_experts, num_servers = sizes.shape[0], capacity.shape[0]
+    num_labels = 1 << num_servers
+    cost = label_costs(price, rent, sizes, capacity)
     h = np.zeros((num_experts, num_labels))
     credit(split, sets, offsets, bits, h)
     load = np.zeros(num_experts)
@@ -289,7 +314,8 @@ def branch(
     depth_of[order] = np.arange(num_experts)
     worth = np.empty(num_labels)
     gain = np.empty((num_experts, num_labels))  # of the expert that is labelled at each depth
-    base = np.zeros(num_experts + 1)  # credits of labelled experts less their cost
+    base = np.zeros(num_experts + 1)  # all rents, credits of labelled experts less their cost
+    base[0] = rent.sum()
     others = np.zeros(num_experts)  # bound of everything but the expert to be labelled
     room = np.zeros((num_experts + 1, num_servers), np.int64)
     room[0] = capacity
@@ -319,9 +345,12 @@ def branch(
                     gain[d] = worth
                     others[d] = bound
                 bound += top
-            if d == num_experts and bound > best_value:
-                best_value = bound
-                best_label[:] = label
+            if d == num_experts:
+                for m in range(num_servers):  # rent for what stays empty was not worth anything
+                    bound -= rent[m] * (room[d, m] / capacity[m])
+                if bound > best_value:
+                    best_value = bound
+                    best_label[:] = label
             if d == num_experts or bound <= best_value + tolerance:
                 d -= 1
                 if d >= 0:

@@ -20,10 +20,10 @@ MAX_LABEL_SERVERS = 10
 TOLERANCE = 1e-10
 """Share of the layer's worth below which two placements count as equally good."""
 
-_FIRST_ITERATIONS = 100
+_FIRST_ITERATIONS = 300
 """Subgradient steps on a layer that has not been priced before."""
 
-_ITERATIONS = 50
+_ITERATIONS = 150
 """Subgradient steps from the split of the last prices."""
 
 _BRANCH_STEPS = 5e7
@@ -80,6 +80,7 @@ class LabelPricer:
         self._incidence = entries_of_experts(problem.offsets, problem.bits, problem.experts.size)
         lengths = np.diff(problem.offsets)
         self._split = np.repeat(problem.weight / lengths, lengths)
+        self._rent = np.zeros(problem.servers.size)
         self._iterations = _FIRST_ITERATIONS
         self._tolerance = TOLERANCE * problem.worth_ms
         steps = problem.experts.size * problem.servers.size << problem.servers.size
@@ -90,32 +91,39 @@ class LabelPricer:
         problem = self._problem
         sizes, capacity = problem.sizes, problem.capacity_bytes
         clauses = (problem.weight, self._sets, problem.offsets, problem.bits)
-        cost = label_costs(price, sizes, capacity)
+        ascent = (
+            *clauses,
+            *self._incidence,
+            sizes,
+            capacity,
+            label_costs(price, np.zeros_like(price), sizes, capacity),
+        )
         label = np.zeros(problem.experts.size, dtype=np.int64)
+        value = ascend(*ascent, label, 0.0, self._tolerance)
         bound, value = improve_split(
             *clauses,
             sizes,
             capacity,
-            cost,
+            price,
             self._split,
+            self._rent,
             label,
-            0.0,
+            value,
             self._tolerance,
             self._iterations,
         )
         self._iterations = _ITERATIONS
         is_exact = bound <= value + self._tolerance
         if not is_exact:
-            value = ascend(
-                *clauses, *self._incidence, sizes, capacity, cost, label, value, self._tolerance
-            )
+            value = ascend(*ascent, label, value, self._tolerance)
             value, is_exact = branch(
                 *clauses[1:],
                 *self._incidence,
                 sizes,
                 capacity,
-                cost,
+                price,
                 self._split,
+                self._rent,
                 label,
                 value,
                 self._tolerance,
