@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.supplies import supplied
 from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import Instance
@@ -183,6 +184,7 @@ def _answer(connection: Connection, job: Job) -> Answer:
         return failure(StopReason.UNSUPPORTED, reason)
     if job.only_ask:
         return failure(StopReason.COMPLETED, "")
+    parameters = supplied(algorithm, job.parameters)
     ratio = None if algorithm.guarantee is None else algorithm.guarantee.ratio(instance)
     nursery = sys.modules.get("bench.nursery")
     if nursery is None or algorithm.name not in nursery.warmed:
@@ -202,7 +204,7 @@ def _answer(connection: Connection, job: Job) -> Answer:
             rng=rng,
             time_limit=job.time_limit,
             start=job.start,
-            **job.parameters,
+            **parameters,
         )
         seconds = time.perf_counter() - begin
     return Answer(outcome=outcome, seconds=seconds, guarantee_ratio=ratio)

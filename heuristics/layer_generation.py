@@ -17,6 +17,7 @@ from heuristics.improve import improved
 from heuristics.search import Search, Stored
 from heuristics.successive import server_order
 from instances.deadline import Deadline
+from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm, Guarantee
@@ -85,7 +86,16 @@ def layer_generation(
     ----------
     integer_master
         Solves the integer master over the gathered columns; by default the search does alone.
+
+    Raises
+    ------
+    InputError
+        When ``integer_master`` is not a function.
+    ValueError
+        When it chooses two columns of a layer, or more than fits.
     """
+    if integer_master is not None and not callable(integer_master):
+        raise InputError("integer_master", f"{integer_master!r} is not a function")
     generation = _Generation(instance, Deadline.after(time_limit))
     return generation.run(rng, time_limit, integer_master)
 
@@ -283,20 +293,28 @@ class _Generation:
         """Let the integer master choose among what could be part of something better."""
         slack = self.bound.saving_ms - self.search.saving(best)
         kept = [np.flatnonzero(pool.loss_ms <= slack) for pool in pools]
+        value = np.concatenate([pool.value_ms[k] for pool, k in zip(pools, kept, strict=True)])
+        used = np.concatenate([pool.used_bytes[k] for pool, k in zip(pools, kept, strict=True)])
+        layer = np.repeat(np.arange(len(pools)), [k.size for k in kept])
         chosen = integer_master(
-            np.concatenate([pool.value_ms[k] for pool, k in zip(pools, kept, strict=True)]),
-            np.concatenate([pool.used_bytes[k] for pool, k in zip(pools, kept, strict=True)]),
-            np.repeat(np.arange(len(pools)), [k.size for k in kept]),
+            value,
+            used,
+            layer,
             self.instance.capacity_bytes,
             time_limit=None if math.isinf(self.deadline.at) else self.deadline.remaining,
         )
+        if chosen is None:
+            return best
+        if np.unique(layer[chosen]).size < len(chosen) or np.any(
+            used[chosen].sum(axis=0) > self.instance.capacity_bytes
+        ):
+            raise ValueError("the integer master chose columns that do not fit together")
         stored = np.zeros_like(best)
-        if chosen is not None:
-            first = np.cumsum([0, *(k.size for k in kept)])
-            for j in chosen:
-                number = int(np.searchsorted(first, j, side="right")) - 1
-                part = pools[number].stored[kept[number][j - first[number]]]
-                self.problems[number].paste(part, stored)
+        first = np.cumsum([0, *(k.size for k in kept)])
+        for j in chosen:
+            number = int(layer[j])
+            part = pools[number].stored[kept[number][j - first[number]]]
+            self.problems[number].paste(part, stored)
         return self.search.to_fixpoint(stored)
 
     def assembled(self, pools: Sequence[Pool], choice: NDArray[np.int64]) -> Stored:
@@ -343,4 +361,5 @@ LAYER_GENERATION = Algorithm(
         ratio=_no_ratio,
     ),
     randomised=True,
+    supplied=("integer_master",),
 )

@@ -147,6 +147,9 @@ class Algorithm:
         Its proved ratio, if any.
     randomised
         Its placement depends on the seed.
+    supplied
+        Parameters that stand for functions which the caller hands in: the benchmark takes a name
+        from its user and passes the function of that name. They may be None.
     """
 
     name: str
@@ -158,6 +161,7 @@ class Algorithm:
     supports: Callable[[Instance], str | None] = supports_everything
     guarantee: Guarantee | None = None
     randomised: bool = False
+    supplied: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> dict[str, Any]:

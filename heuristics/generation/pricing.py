@@ -6,7 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.generation.label_kernels import ascend, branch, improve_split, label_costs
+from heuristics.generation.branch_kernels import branch
+from heuristics.generation.label_kernels import ascend, improve_split, label_costs
 from heuristics.generation.layers import LayerProblem
 from instances.deadline import Deadline
 from instances.structure.closure_kernels import entries_of_experts
