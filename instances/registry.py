@@ -13,7 +13,7 @@ from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import Instance
-from instances.result import Outcome, StopReason
+from instances.result import OnProgress, Outcome, StopReason
 
 
 class Named(Protocol):
@@ -121,6 +121,10 @@ def supports_everything(instance: Instance) -> str | None:
     return None
 
 
+_COMMON = ("rng", "time_limit", "start", "on_progress")
+"""Parameters of ``solve`` that mean the same for every method, and are not its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm:
     """A placement method and what may be expected of it.
@@ -167,12 +171,17 @@ class Algorithm:
     def parameters(self) -> dict[str, Any]:
         """Names and defaults of the method's own parameters."""
         own = list(inspect.signature(self.solve).parameters.values())[1:]
-        return {p.name: p.default for p in own if p.name not in ("rng", "time_limit", "start")}
+        return {p.name: p.default for p in own if p.name not in _COMMON}
 
     @property
     def takes_start(self) -> bool:
         """Whether it can start from a given placement (parameter ``start``)."""
         return "start" in inspect.signature(self.solve).parameters
+
+    @property
+    def tells_progress(self) -> bool:
+        """Whether it tells of incumbents and bounds on the way (parameter ``on_progress``)."""
+        return "on_progress" in inspect.signature(self.solve).parameters
 
     def check_parameters(self, given: Mapping[str, Any]) -> None:
         """Check the names of parameters.
@@ -196,11 +205,13 @@ def run(
     rng: np.random.Generator,
     time_limit: float | None = None,
     start: Placement | None = None,
+    on_progress: OnProgress | None = None,
     **parameters: Any,
 ) -> Outcome:
     """Run a method and bring its answer into one form.
 
-    ``start`` is an offer: methods that cannot start from a placement do without it.
+    ``start`` and ``on_progress`` are offers: methods that cannot start from a placement, or have
+    nothing to tell on the way, do without them.
 
     Raises
     ------
@@ -220,6 +231,8 @@ def run(
         )
     if start is not None and algorithm.takes_start:
         parameters["start"] = start
+    if on_progress is not None and algorithm.tells_progress:
+        parameters["on_progress"] = on_progress
     deadline = Deadline.after(time_limit)
     answer = algorithm.solve(instance, rng=rng, time_limit=time_limit, **parameters)
     if isinstance(answer, Placement):

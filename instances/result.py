@@ -4,6 +4,7 @@ Three facts stay apart: why the method stopped, whether there is a placement, wh
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,6 +54,8 @@ class Outcome:
         The method claims that no placement saves more.
     bound_saving_ms
         Proven upper bound on the saving of any placement, ms per token; infinite when unknown.
+    bound_certified
+        The bound holds in exact arithmetic, whatever was rounded on the way to it.
     claimed_saving_ms
         The method's own value of its placement, ms per token; NaN when it has none.
     reason
@@ -63,8 +66,14 @@ class Outcome:
     placement: Placement | None
     proven_optimal: bool
     bound_saving_ms: float = math.inf
+    bound_certified: bool = False
     claimed_saving_ms: float = math.nan
     reason: str = ""
+
+
+OnProgress = Callable[[Outcome], None]
+"""Called by a method while it runs, with the best placement and bound so far; its stop reason is
+not looked at. Whoever listens decides what to keep: a killed method leaves what it has told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,8 @@ class Result:
         Its saving and its latency, ms per token; NaN without a placement.
     bound_saving_ms
         Proven upper bound on any saving, ms per token; infinite when unknown.
+    bound_certified
+        That bound holds in exact arithmetic.
     seconds
         Wall-clock time of the method itself.
     claimed_saving_ms
@@ -100,6 +111,7 @@ class Result:
     latency_ms: float
     bound_saving_ms: float
     seconds: float
+    bound_certified: bool = False
     claimed_saving_ms: float = math.nan
 
     def __post_init__(self) -> None:
@@ -112,6 +124,8 @@ class Result:
             raise ValueError("status optimal without a bound")
         if self.status is Status.OPTIMAL and self.stop_reason is not StopReason.COMPLETED:
             raise ValueError(f"status optimal, but stopped by {self.stop_reason}")
+        if self.bound_certified and not math.isfinite(self.bound_saving_ms):
+            raise ValueError("a certified bound that is not finite")
         if math.isnan(self.bound_saving_ms):
             raise ValueError("bound NaN; an unknown bound is infinite")
         if has_placement and self.bound_saving_ms < self.saving_ms:
@@ -186,6 +200,7 @@ def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
         latency_ms=evaluation.latency_ms,
         bound_saving_ms=saving if outcome.proven_optimal else max(bound, saving),
         seconds=seconds,
+        bound_certified=outcome.bound_certified and bound >= saving,
         claimed_saving_ms=outcome.claimed_saving_ms,
     )
 
@@ -219,6 +234,7 @@ def _without_placement(instance: Instance, outcome: Outcome, seconds: float) -> 
         latency_ms=math.nan,
         bound_saving_ms=max(outcome.bound_saving_ms, 0.0),
         seconds=seconds,
+        bound_certified=outcome.bound_certified and outcome.bound_saving_ms >= 0.0,
     )
 
 
