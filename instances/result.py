@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 
+from instances.checker import check
 from instances.errors import InputError
 from instances.evaluation import evaluate
 from instances.placement import Placement
@@ -55,7 +57,8 @@ class Outcome:
     bound_saving_ms
         Proven upper bound on the saving of any placement, ms per token; infinite when unknown.
     bound_certified
-        The bound holds in exact arithmetic, whatever was rounded on the way to it.
+        The bound holds in exact arithmetic on the numbers of the instance, whatever was rounded on
+        the way to it; docs/theory.md, section 7.
     claimed_saving_ms
         The method's own value of its placement, ms per token; NaN when it has none.
     reason
@@ -89,9 +92,10 @@ class Result:
     saving_ms, latency_ms
         Its saving and its latency, ms per token; NaN without a placement.
     bound_saving_ms
-        Proven upper bound on any saving, ms per token; infinite when unknown.
+        Proven upper bound on any saving, ms per token; infinite when unknown. At a proven optimum
+        the saving itself, or a certified bound, which lies above it by the rounding of both.
     bound_certified
-        That bound holds in exact arithmetic.
+        No placement saves more than ``bound_saving_ms`` in exact arithmetic.
     seconds
         Wall-clock time of the method itself.
     claimed_saving_ms
@@ -137,6 +141,8 @@ class Result:
 
         0 at a proven optimum; infinite when there is no bound or no placement.
         """
+        if self.status is Status.OPTIMAL:
+            return 0.0
         return relative_gap(self.saving_ms, self.bound_saving_ms)
 
 
@@ -153,7 +159,9 @@ def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
     """Re-evaluate a placement and hold every claim against it.
 
     A placement that is not feasible, an objective that the evaluator does not confirm, and a bound
-    below a feasible saving each make the result an error that says so.
+    below a feasible saving each make the result an error that says so. Savings are compared as the
+    evaluator rounds them, but a bound that is said to be certified must not lie below the exact
+    saving by anything at all.
     """
     if outcome.proven_optimal and outcome.stop_reason is not StopReason.COMPLETED:
         return _wrong(
@@ -187,6 +195,17 @@ def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
         return _wrong(
             outcome, seconds, f"claims the bound {bound} ms; its placement saves {saving}"
         )
+    certified = outcome.bound_certified and math.isfinite(bound)
+    # the evaluator rounds, too: its value may lie above an exact bound
+    if certified and bound < saving:
+        exact = check(instance, outcome.placement).saving_ms
+        if Fraction(bound) < exact:
+            return _wrong(
+                outcome,
+                seconds,
+                f"claims the certified bound {bound} ms; its placement saves {saving}, in exact "
+                f"arithmetic {float(exact - Fraction(bound)):.3g} ms more than the bound",
+            )
     if outcome.proven_optimal and bound > saving + slack:
         return _wrong(
             outcome, seconds, f"claims optimality with bound {bound} ms and saving {saving} ms"
@@ -198,9 +217,12 @@ def judge(instance: Instance, outcome: Outcome, *, seconds: float) -> Result:
         placement=outcome.placement,
         saving_ms=saving,
         latency_ms=evaluation.latency_ms,
-        bound_saving_ms=saving if outcome.proven_optimal else max(bound, saving),
+        # raising a bound leaves it certified; an optimum alone is only proven up to rounding
+        bound_saving_ms=(
+            saving if outcome.proven_optimal and not certified else max(bound, saving)
+        ),
         seconds=seconds,
-        bound_certified=outcome.bound_certified and bound >= saving,
+        bound_certified=certified,
         claimed_saving_ms=outcome.claimed_saving_ms,
     )
 
@@ -213,8 +235,10 @@ def _slack(saving_ms: float, empty_latency_ms: float) -> float:
 def _without_placement(instance: Instance, outcome: Outcome, seconds: float) -> Result:
     if outcome.proven_optimal:
         return _wrong(outcome, seconds, "claims optimality without a placement")
+    certified = outcome.bound_certified and outcome.bound_saving_ms < math.inf
     empty_latency = evaluate(instance, Placement.empty(instance)).latency_ms
-    if not outcome.bound_saving_ms >= -_slack(0.0, empty_latency):
+    excused = 0.0 if certified else _slack(0.0, empty_latency)
+    if not outcome.bound_saving_ms >= -excused:
         return _wrong(
             outcome,
             seconds,
@@ -234,7 +258,7 @@ def _without_placement(instance: Instance, outcome: Outcome, seconds: float) -> 
         latency_ms=math.nan,
         bound_saving_ms=max(outcome.bound_saving_ms, 0.0),
         seconds=seconds,
-        bound_certified=outcome.bound_certified and outcome.bound_saving_ms >= 0.0,
+        bound_certified=certified,
     )
 
 

@@ -1,12 +1,15 @@
 import math
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from instances.checker import check
 from instances.placement import Placement
 from instances.result import Outcome, Result, Status, StopReason, judge, relative_gap
+from instances.rounding_up import round_up
 
 
 @pytest.fixture
@@ -151,6 +154,56 @@ def test_without_a_placement(tiny, without, stop_reason, status):
 def test_bound_just_below_zero_is_rounding(tiny, without):
     result = judge(tiny, replace(without, bound_saving_ms=-1e-12), seconds=1.0)
     assert result.bound_saving_ms == 0.0
+
+
+def test_certified_bounds(tiny, outcome, without):
+    claim = replace(outcome, bound_saving_ms=12.0, bound_certified=True)
+    assert judge(tiny, claim, seconds=1.0).bound_certified
+    assert not judge(tiny, replace(claim, bound_certified=False), seconds=1.0).bound_certified
+    alone = replace(without, bound_saving_ms=12.0, bound_certified=True)
+    assert judge(tiny, alone, seconds=1.0).bound_certified
+    unknown = replace(claim, bound_saving_ms=math.inf)
+    assert not judge(tiny, unknown, seconds=1.0).bound_certified
+    unknown = replace(alone, bound_saving_ms=math.inf)
+    assert not judge(tiny, unknown, seconds=1.0).bound_certified
+
+
+def test_an_optimum_keeps_the_bound_that_is_certified(tiny, outcome):
+    """The saving that the evaluator rounds may lie below the exact optimum; the bound does not."""
+    above = math.nextafter(9.0, 10.0)
+    claim = replace(outcome, proven_optimal=True, bound_saving_ms=above, bound_certified=True)
+    result = judge(tiny, claim, seconds=1.0)
+    assert (result.status, result.saving_ms) == (Status.OPTIMAL, 9.0)
+    assert (result.bound_saving_ms, result.bound_certified, result.gap) == (above, True, 0.0)
+    result = judge(tiny, replace(claim, bound_certified=False), seconds=1.0)
+    assert (result.bound_saving_ms, result.bound_certified, result.gap) == (9.0, False, 0.0)
+
+
+def test_a_certified_bound_may_lie_below_the_rounded_saving(tiny, outcome):
+    """The evaluator rounds 0.1 (0.4 - 0.1) + 0.2 (0.4 - 0.1) up, to more than the next double."""
+    instance = replace(
+        tiny,
+        demand_rate=np.array([0.0, 0.1, 0.2, 0.0, 0.0, 0.0]),
+        latency_ms=np.array([[0.1, 0.1], [9.0, 9.0]]),
+        cloud_latency_ms=np.array([0.4, 1.0]),
+    )
+    placement = Placement.of(instance, [(0, 2), (0, 4), (1, 5)])
+    bound = round_up(check(instance, placement).saving_ms)
+    claim = replace(outcome, placement=placement, bound_saving_ms=bound, bound_certified=True)
+    result = judge(instance, claim, seconds=1.0)
+    assert bound < result.saving_ms == result.bound_saving_ms
+    assert result.bound_certified
+    below = replace(claim, bound_saving_ms=math.nextafter(bound, 0.0))
+    wrong = judge(instance, below, seconds=1.0)
+    assert wrong.stop_reason is StopReason.WRONG_CLAIM
+    assert "claims the certified bound 0.09 ms" in wrong.reason
+    excused = judge(instance, replace(below, bound_certified=False), seconds=1.0)
+    assert (excused.status, excused.bound_certified) == (Status.FEASIBLE, False)
+
+
+def test_a_certified_bound_below_zero_is_wrong(tiny, without):
+    claim = replace(without, bound_saving_ms=-1e-12, bound_certified=True)
+    assert judge(tiny, claim, seconds=1.0).stop_reason is StopReason.WRONG_CLAIM
 
 
 @pytest.mark.parametrize(
