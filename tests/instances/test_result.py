@@ -1,7 +1,6 @@
 import math
 import re
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
