@@ -404,11 +404,14 @@ def _add_audit(commands: Any) -> None:
             "when a\nratio lies below its bound."
         ),
         example=(
-            "  moeplace audit --store results.sqlite\n"
+            "  moeplace audit --store results.sqlite --families\n"
             "  moeplace audit --search 60 --with greedy successive-hull -o worst"
         ),
     )
     parser.add_argument("--store", metavar="FILE", help="SQLite file of results")
+    parser.add_argument(
+        "--families", action="store_true", help="with --store: family by family as well"
+    )
     parser.add_argument(
         "--search", type=seconds, metavar="SECONDS", help="search for bad instances for so long"
     )

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.summary import Summary
-from instances.families.adversarial import near_tight_families
+from bench.contradictions import OPTIMUM_TOLERANCE
+from bench.summary import Summary, ratio_to_optimum
+from instances.families.adversarial import TRAPS, near_tight_families
 from instances.registry import Algorithm
 from instances.result import Status, StopReason
 
@@ -43,6 +44,43 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyLine:
+    """What was measured of one method on one family.
+
+    Parameters
+    ----------
+    family
+        Name of the family.
+    instances, runs
+        Instances with a known optimum, and runs on them.
+    bound
+        The smallest ratio that was claimed there; NaN where nothing was.
+    least
+        The smallest ratio, its instance, and what was claimed on that one.
+    mean
+        Mean ratio over the runs.
+    """
+
+    family: str
+    instances: int
+    runs: int
+    bound: float
+    least: Measured
+    mean: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line for JSON."""
+        return {
+            "family": self.family,
+            "instances": self.instances,
+            "runs": self.runs,
+            "bound": self.bound,
+            "least": _measured_dict(self.least),
+            "mean": self.mean,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """What the audit says about one method.
 
@@ -64,6 +102,12 @@ class Line:
         The smallest ratio where it claims nothing.
     near_tight
         Its adversarial families, and the smallest ratio on each; NaN where the store has none.
+    hardest
+        The smallest ratio on any adversarial family, its own or made for others.
+    certificate
+        The smallest share F / U that a run proved of itself by an upper bound U of its own.
+    families
+        What was measured family by family.
     """
 
     label: str
@@ -76,6 +120,9 @@ class Line:
     closest: Measured | None
     worst_unclaimed: Measured | None
     near_tight: dict[str, float]
+    hardest: Measured | None
+    certificate: Measured | None
+    families: list[FamilyLine]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line for JSON."""
@@ -92,6 +139,9 @@ class Line:
             "closest": _measured_dict(self.closest),
             "worst_unclaimed": _measured_dict(self.worst_unclaimed),
             "near_tight": self.near_tight,
+            "hardest": _measured_dict(self.hardest),
+            "certificate": _measured_dict(self.certificate),
+            "families": [family.to_dict() for family in self.families],
         }
 
 
@@ -145,6 +195,9 @@ def _line(label: str, algorithm: Algorithm | None, group: pd.DataFrame) -> Line:
     claimed = known.assign(bound=bound)[bound.notna()]
     open_to_loss = claimed[claimed["bound"] < 1]
     elsewhere = known.assign(bound=math.nan)[bound.isna()]
+    known = known.assign(bound=bound)
+    trapped = known[known["family"].isin(list(TRAPS))]
+    bounded = _shares_of_own_bounds(group)
     name = label if group.empty else str(group["algorithm"].iloc[0])
     formula, scope, source = _guarantee(algorithm, group)
     return Line(
@@ -161,6 +214,32 @@ def _line(label: str, algorithm: Algorithm | None, group: pd.DataFrame) -> Line:
             family: float(known.loc[known["family"] == family, "saving_ratio"].min())
             for family in near_tight_families(name)
         },
+        hardest=_least(trapped, trapped["saving_ratio"]),
+        certificate=_least(bounded, bounded["saving_ratio"]),
+        families=[_family_line(str(name), part) for name, part in known.groupby("family")],
+    )
+
+
+def _shares_of_own_bounds(group: pd.DataFrame) -> pd.DataFrame:
+    """Put F / U in the place of F / OPT, U the bound that the run itself proved."""
+    bounded = group[group["solved"] & group["bound_saving_ms"].notna()]
+    # a bound above nothing by what rounding may have cost says that nothing can be saved
+    speck = OPTIMUM_TOLERANCE * bounded["empty_latency_ms"]
+    bounds = bounded["bound_saving_ms"].where(bounded["bound_saving_ms"] > speck, 0.0)
+    savings = bounded["saving_ms"].where(bounds > 0, 0.0)
+    shares = [ratio_to_optimum(*pair) for pair in zip(savings, bounds, strict=True)]
+    return bounded.assign(saving_ratio=shares, bound=math.nan)
+
+
+def _family_line(family: str, group: pd.DataFrame) -> FamilyLine:
+    row = group.loc[group["saving_ratio"].idxmin()]
+    return FamilyLine(
+        family=family,
+        instances=group["checksum"].nunique(),
+        runs=len(group),
+        bound=float(group["bound"].min()),
+        least=_measured(row),
+        mean=math.fsum(group["saving_ratio"]) / len(group),
     )
 
 
@@ -177,7 +256,10 @@ def _guarantee(algorithm: Algorithm | None, group: pd.DataFrame) -> tuple[str, s
 def _least(group: pd.DataFrame, values: pd.Series) -> Measured | None:
     if group.empty:
         return None
-    row = group.loc[values.idxmin()]
+    return _measured(group.loc[values.idxmin()])
+
+
+def _measured(row: pd.Series) -> Measured:
     return Measured(float(row["saving_ratio"]), str(row["instance_label"]), float(row["bound"]))
 
 

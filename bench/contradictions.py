@@ -13,7 +13,8 @@ from instances.result import CLAIM_TOLERANCE, Status, StopReason
 
 OPTIMUM_TOLERANCE = 1e-9
 """Relative difference that two evaluated savings may have and still count as equal. Bounds of
-unfinished solver runs are held to the looser tolerance at which results are judged."""
+unfinished solver runs are held to the looser tolerance at which results are judged, certified ones
+to this."""
 
 COLUMNS = ("kind", "checksum", "instance_label", "label", "detail", "disputes_optimum")
 
@@ -64,8 +65,9 @@ def _refuted_bounds(
     bounds = attempts["bound_saving_ms"]
     proven = attempts["status"] == Status.OPTIMAL
     speck = attempts["empty_latency_ms"] * CLAIM_TOLERANCE
+    strict = proven | attempts["bound_certified"]  # these claim to hold exactly
     slack = (CLAIM_TOLERANCE * best.clip(lower=speck)).where(
-        ~proven, OPTIMUM_TOLERANCE * best.clip(lower=bounds)
+        ~strict, OPTIMUM_TOLERANCE * best.clip(lower=bounds)
     )
     for position in attempts.index[best > bounds + slack]:
         claim = attempts.loc[position]

@@ -52,9 +52,11 @@ class Summary:
     ----------
     attempts
         The attempts, sorted, each with `label` (the method: algorithm, with parameters where they
-        differ), `optimum_ms`, `saving_ratio`, `latency_ratio` and `bound_gap` (NaN: undefined).
+        differ), `optimum_ms`, `saving_ratio`, `latency_ratio`, `bound_gap` and `certified_gap`
+        (NaN: undefined).
     instances
-        One row for each instance: its size, optimum, best proven bound and best known saving.
+        One row for each instance: its size, optimum, best proven bound, best certified bound and
+        best known saving.
     methods
         One row for each method, over all families.
     families
@@ -65,6 +67,8 @@ class Summary:
         Attempts without a placement, grouped by method, reason and kind (failed, unsupported).
     guarantees
         Claimed ratios beside the smallest ones measured.
+    bounds
+        The same family by family, with and without a claim: one row for each heuristic and family.
     contradictions
         Claims that other attempts refute; empty when all is well.
     """
@@ -76,6 +80,7 @@ class Summary:
     times: pd.DataFrame
     failures: pd.DataFrame
     guarantees: pd.DataFrame
+    bounds: pd.DataFrame
     contradictions: pd.DataFrame
 
 
@@ -100,6 +105,7 @@ def summarise(attempts: pd.DataFrame) -> Summary:
         times=tabulate_times(rated),
         failures=group_failures(rated),
         guarantees=compare_guarantees(rated),
+        bounds=compare_by_family(rated),
         contradictions=contradictions,
     )
 
@@ -118,6 +124,8 @@ def prepare(attempts: pd.DataFrame) -> pd.DataFrame:
     prepared = attempts.copy()
     if "start" not in prepared.columns:
         prepared["start"] = ""
+    if "bound_certified" not in prepared.columns:
+        prepared["bound_certified"] = False
     for column in _WHOLE:
         prepared[column] = pd.to_numeric(prepared[column]).astype("Int64")
     for column in _NUMBERS:
@@ -125,6 +133,7 @@ def prepare(attempts: pd.DataFrame) -> pd.DataFrame:
     for column in _TEXTS:
         prepared[column] = [_text(value) for value in prepared[column]]
     prepared["exact"] = prepared["exact"].astype(bool)
+    prepared["bound_certified"] = prepared["bound_certified"].eq(True)
     prepared["family"] = prepared["family"].replace("", NO_FAMILY)
     bounds = prepared["bound_saving_ms"]
     prepared["bound_saving_ms"] = bounds.where(np.isfinite(bounds), np.nan)
@@ -183,24 +192,41 @@ def describe_instances(attempts: pd.DataFrame, disputed: set[str]) -> pd.DataFra
     table["bound_ms"] = table["optimum_ms"].fillna(bound)
     table["bound_by"] = _names(table, tightest)
     table["bound_by"] = table["bound_by"].where(table["proven_by"] == "", table["proven_by"])
+
+    certified = claims[claims["bound_certified"]]
+    least = certified.groupby("checksum")["bound_saving_ms"].transform("min")
+    tightest = certified[certified["bound_saving_ms"] == least]
+    bounds = tightest.drop_duplicates("checksum").set_index("checksum")["bound_saving_ms"]
+    table["certified_ms"] = table["checksum"].map(bounds).astype(np.float64)
+    table["certified_by"] = _names(table, tightest)
     return table.reset_index(drop=True)
 
 
 def rate(attempts: pd.DataFrame, instances: pd.DataFrame) -> pd.DataFrame:
     """Add the optimum and bound of the instance, both ratios and the gap to every attempt."""
-    known = instances[["checksum", "optimum_ms", "optimum_latency_ms", "bound_ms"]]
+    known = instances[["checksum", "optimum_ms", "optimum_latency_ms", "bound_ms", "certified_ms"]]
     rated = attempts.merge(known, on="checksum", how="left", validate="many_to_one")
-    rows = rated[["saving_ms", "latency_ms", "optimum_ms", "optimum_latency_ms", "bound_ms"]]
-    saving_ratios, latency_ratios, gaps = [], [], []
-    for saving, latency, optimum, optimum_latency, bound in rows.itertuples(index=False):
-        saving_ratios.append(ratio_to_optimum(saving, optimum))
-        latency_ratios.append(ratio_to_optimum(latency, optimum_latency))
-        unknown = math.isnan(optimum) and not math.isnan(saving) and not math.isnan(bound)
-        gaps.append(relative_gap(saving, bound) if unknown else math.nan)
-    rated["saving_ratio"] = np.array(saving_ratios, dtype=np.float64)
-    rated["latency_ratio"] = np.array(latency_ratios, dtype=np.float64)
-    rated["bound_gap"] = np.array(gaps, dtype=np.float64)
+    columns = ["saving_ms", "latency_ms", "optimum_ms", "optimum_latency_ms", "bound_ms"]
+    ratings = [
+        (
+            ratio_to_optimum(saving, optimum),
+            ratio_to_optimum(latency, optimum_latency),
+            _gap(saving, optimum, bound),
+            _gap(saving, optimum, certified),
+        )
+        for saving, latency, optimum, optimum_latency, bound, certified in rated[
+            [*columns, "certified_ms"]
+        ].itertuples(index=False)
+    ]
+    names = ["saving_ratio", "latency_ratio", "bound_gap", "certified_gap"]
+    rated[names] = np.array(ratings, dtype=np.float64).reshape(-1, len(names))
     return rated
+
+
+def _gap(saving: float, optimum: float, bound: float) -> float:
+    """Return the gap to a bound where no optimum is known; NaN where there is none to speak of."""
+    unknown = math.isnan(optimum) and not math.isnan(saving) and not math.isnan(bound)
+    return relative_gap(saving, bound) if unknown else math.nan
 
 
 def ratio_to_optimum(value: float, optimum: float) -> float:
@@ -234,13 +260,14 @@ def aggregate(rated: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
             ("saving_ratio", "min"),
             ("latency_ratio", "max"),
             ("bound_gap", "max"),
+            ("certified_gap", "max"),
         ):
             row |= _mean_and_worst(group, column, worst)
         row["seconds_median"] = solved["seconds"].median()
         row["seconds_max"] = solved["seconds"].max()
         rows.append(row)
     columns = [*keys, "attempts", "instances", "solved", "failed", "unsupported", "proven"]
-    for column in ("saving_ratio", "latency_ratio", "bound_gap"):
+    for column in ("saving_ratio", "latency_ratio", "bound_gap", "certified_gap"):
         columns += [f"{column}_{part}" for part in ("count", "mean", "worst", "worst_on")]
     table = pd.DataFrame(rows, columns=[*columns, "seconds_median", "seconds_max"])
     by = (["family"] if "family" in keys else []) + ["saving_ratio_mean", "bound_gap_mean", "label"]
@@ -312,7 +339,9 @@ def compare_guarantees(rated: pd.DataFrame) -> pd.DataFrame:
     rows = []
     stated = rated[rated["guarantee"] != ""]
     for (label, formula), group in stated.groupby(["label", "guarantee"], sort=False):
-        covered = group[group["guarantee_ratio"].notna()]
+        # a run that was cut off promises nothing
+        finished = group["stop_reason"] == StopReason.COMPLETED
+        covered = group[group["guarantee_ratio"].notna() & finished]
         everywhere = rated[rated["label"] == label]
         row = {
             "label": label,
@@ -324,7 +353,7 @@ def compare_guarantees(rated: pd.DataFrame) -> pd.DataFrame:
         }
         row |= _mean_and_worst(covered, "saving_ratio", "min")
         # Where no guarantee is claimed the smallest ratio is still worth knowing.
-        elsewhere = everywhere[everywhere["guarantee_ratio"].isna()]
+        elsewhere = everywhere.drop(covered.index)
         worst = _mean_and_worst(elsewhere, "saving_ratio", "min")
         row["elsewhere_worst"] = worst["saving_ratio_worst"]
         row["elsewhere_worst_on"] = worst["saving_ratio_worst_on"]
@@ -338,6 +367,35 @@ def compare_guarantees(rated: pd.DataFrame) -> pd.DataFrame:
         rows, columns=[*columns, "elsewhere_worst", "elsewhere_worst_on", "margin", "margin_on"]
     )
     return table.sort_values(["label", "guarantee"], kind="stable").reset_index(drop=True)
+
+
+def compare_by_family(rated: pd.DataFrame) -> pd.DataFrame:
+    """Return claimed beside measured ratios of each heuristic on each family with known optima.
+
+    `claims` counts the instances on which a run that completed claims a ratio, `claimed_least` and
+    `claimed_most` are the smallest and the largest such claim, and `margin` is the smallest
+    distance of a measured ratio above its claim.
+    """
+    measured = rated[~rated["exact"] & rated["saving_ratio"].notna()]
+    rows = []
+    for (label, family), group in measured.groupby(["label", "family"], sort=True):
+        finished = group["stop_reason"] == StopReason.COMPLETED
+        covered = group[group["guarantee_ratio"].notna() & finished]
+        rows.append(
+            {
+                "label": label,
+                "family": family,
+                "instances": group["checksum"].nunique(),
+                "claims": covered["checksum"].nunique(),
+                "claimed_least": covered["guarantee_ratio"].min(),
+                "claimed_most": covered["guarantee_ratio"].max(),
+                "margin": (covered["saving_ratio"] - covered["guarantee_ratio"]).min(),
+                **_mean_and_worst(group, "saving_ratio", "min"),
+            }
+        )
+    columns = ["label", "family", "instances", "claims", "claimed_least", "claimed_most", "margin"]
+    columns += [f"saving_ratio_{part}" for part in ("count", "mean", "worst", "worst_on")]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _mean_and_worst(group: pd.DataFrame, column: str, worst: str) -> dict[str, object]:

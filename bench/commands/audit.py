@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.algorithms import GROUPS, find_algorithms
-from bench.audit import Audit, Line, Measured, audit
-from bench.commands.output import complain, print_block, print_json
-from bench.formats import MISSING, plural, saving_ratio_text
+from bench.audit import EXACT_FORMULA, Audit, FamilyLine, Line, Measured, audit
+from bench.commands.output import complain, print_block, print_columns, print_json
+from bench.formats import MISSING, count_text, plural, saving_ratio_text
 from bench.search import Found, Search
 from bench.spinner import spinning
 from bench.store import Store
@@ -25,6 +25,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Audit a store, search for bad instances, or both; 1 when a claim is refuted."""
     if arguments.store is None and arguments.search is None:
         raise InputError("audit", "give --store FILE, --search SECONDS, or both")
+    if arguments.families and arguments.store is None:
+        raise InputError("--families", "belongs to --store FILE, which is missing")
     for name in ("methods", "seed", "output"):
         if arguments.search is None and getattr(arguments, name) is not None:
             option = {"methods": "with"}.get(name, name)
@@ -36,7 +38,7 @@ def execute(arguments: argparse.Namespace) -> int:
         content |= _store_dict(arguments.store, audited)
         alarms += _refuted(audited)
         if not arguments.json:
-            _print_store(arguments.store, audited)
+            _print_store(arguments.store, audited, by_family=arguments.families)
         if not any(line.measured or line.claims for line in audited.lines):
             alarms.append(f"{arguments.store}: no ratio is known: no optimum, or no attempts")
     if arguments.search is not None:
@@ -78,10 +80,28 @@ def _store_dict(path: str, audited: Audit) -> dict[str, Any]:
     }
 
 
-def _print_store(path: str, audited: Audit) -> None:
+def _print_store(path: str, audited: Audit, *, by_family: bool) -> None:
     print(f"audit of {path}\n")
     for line in audited.lines:
         print_block(line.label, _line_texts(line))
+        if by_family and line.families:
+            print_columns([_FAMILY_HEAD, *(_family_row(family) for family in line.families)])
+
+
+_FAMILY_HEAD = ("", "family", "bound", "smallest", "mean", "instances", "runs", "smallest on")
+
+
+def _family_row(family: FamilyLine) -> tuple[str, ...]:
+    return (
+        "",
+        family.family,
+        MISSING if math.isnan(family.bound) else _bound_text(family.bound),
+        saving_ratio_text(family.least.ratio),
+        saving_ratio_text(family.mean),
+        count_text(family.instances),
+        count_text(family.runs),
+        family.least.instance,
+    )
 
 
 def _line_texts(line: Line) -> dict[str, str]:
@@ -96,10 +116,19 @@ def _line_texts(line: Line) -> dict[str, str]:
         texts["smallest"] = "not measured where it is claimed"
     if line.worst_unclaimed is not None:
         texts["unclaimed"] = _measured_text(line.worst_unclaimed)
+    if line.certificate is not None:
+        share = saving_ratio_text(line.certificate.ratio)
+        texts["certificate"] = f"at least {share} of its own bound, on {line.certificate.instance}"
     if line.near_tight:
         texts["near-tight"] = ", ".join(
             f"{family} ({MISSING if math.isnan(ratio) else saving_ratio_text(ratio)})"
             for family, ratio in line.near_tight.items()
+        )
+    elif line.formula not in ("", EXACT_FORMULA):
+        texts["near-tight"] = "none known" + (
+            ""
+            if line.hardest is None
+            else f"; on families made for other methods at least {_measured_text(line.hardest)}"
         )
     return texts
 

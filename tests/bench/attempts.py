@@ -36,6 +36,7 @@ def attempt(**changes: Any) -> dict[str, Any]:
         "latency_ms": 120.0,
         "empty_latency_ms": 200.0,
         "bound_saving_ms": math.nan,
+        "bound_certified": False,
         "seconds": 0.01,
         "guarantee_ratio": math.nan,
         "guarantee": "",

@@ -18,6 +18,7 @@ from tests.bench.attempts import attempt, failure, frame, optimum, unsupported
 
 Call = Callable[..., tuple[int, str, str]]
 GREEDY = HEURISTICS.get("greedy")
+HEAD = ["family", "bound", "smallest", "mean", "instances", "runs", "smallest", "on"]
 CLAIM = {"guarantee": "F >= 1/2 OPT", "guarantee_ratio": 0.5}
 
 
@@ -147,6 +148,55 @@ def test_near_tight_families_with_what_was_measured_there() -> None:
     assert line_of(attempts, "milp-compact").near_tight == {}
 
 
+def test_methods_without_a_family_of_their_own_are_shown_on_those_of_others() -> None:
+    attempts = frame(
+        optimum(100.0, **on("a", family="order-trap")),
+        optimum(100.0, **on("b", family="mixtral")),
+        attempt(algorithm="theirs", saving_ms=80.0, **on("a", family="order-trap", **CLAIM)),
+        attempt(algorithm="theirs", saving_ms=70.0, **on("b", family="mixtral")),
+    )
+    line = line_of(attempts, "theirs")
+    assert line.near_tight == {}
+    assert line.hardest == Measured(0.8, "a", 0.5)
+
+
+def test_what_runs_prove_of_themselves_by_their_own_bound() -> None:
+    attempts = frame(
+        attempt(saving_ms=90.0, bound_saving_ms=100.0, **on("a")),  # no optimum is needed
+        attempt(saving_ms=80.0, bound_saving_ms=160.0, **on("b")),
+        attempt(saving_ms=80.0, **on("c")),
+        attempt(saving_ms=0.0, bound_saving_ms=1e-9, **on("d")),  # nothing but rounding
+        failure(bound_saving_ms=100.0, **on("e")),
+    )
+    line = line_of(attempts, "greedy", GREEDY)
+    assert line.certificate is not None
+    assert (line.certificate.ratio, line.certificate.instance) == (0.5, "b")
+    assert math.isnan(line.certificate.bound)
+    nothing = line_of(attempts[2:4], "greedy").certificate
+    assert nothing is not None
+    assert (nothing.ratio, nothing.instance) == (1.0, "d")
+
+
+def test_family_by_family() -> None:
+    attempts = frame(
+        *(optimum(100.0, **on(name, family="switch")) for name in "abc"),
+        optimum(100.0, **on("d", family="mixtral")),
+        attempt(saving_ms=60.0, **on("a", family="switch", **CLAIM)),
+        attempt(
+            saving_ms=90.0,
+            **on("b", family="switch", guarantee="F >= 1/2 OPT", guarantee_ratio=0.7),
+        ),
+        attempt(saving_ms=90.0, seed=1, **on("b", family="switch")),
+        attempt(saving_ms=30.0, **on("d", family="mixtral")),
+    )
+    mixtral, switch = line_of(attempts, "greedy", GREEDY).families
+    assert (mixtral.family, mixtral.instances, mixtral.runs, mixtral.mean) == ("mixtral", 1, 1, 0.3)
+    assert math.isnan(mixtral.bound)
+    assert (switch.family, switch.instances, switch.runs, switch.bound) == ("switch", 2, 3, 0.5)
+    assert switch.least == Measured(0.6, "a", 0.5)
+    assert switch.mean == pytest.approx(0.8)
+
+
 def test_the_audit_has_the_contradictions_of_the_report() -> None:
     attempts = frame(optimum(100.0), attempt(saving_ms=49.0, **CLAIM))
     summary = summarise(attempts)
@@ -178,6 +228,15 @@ def test_an_honest_store_passes(store: Path, call: Call) -> None:
     assert "coactivation-trap (–)" in block  # noqa: RUF001  (the dash of tables)
     assert "F = OPT when it completes" in out
     assert "successive-dp" in out  # never ran, but known
+    assert "smallest on" not in out
+    code, out, _ = call("audit", "--store", store, "--families")
+    assert code == 0
+    block = out[out.index("\ngreedy\n") : out.index("\npopularity\n")]
+    head, tight, trap = block.splitlines()[-3:]
+    assert head.split() == HEAD
+    assert tight.split()[:2] == ["coverage-tight", "0.5"]
+    assert tight.split()[-1] == "coverage-tight-tiny-s0"
+    assert trap.split()[:2] == ["density-trap", "–"]  # noqa: RUF001  (the dash of tables)
 
 
 def test_the_same_for_programs(store: Path, call: Call) -> None:
@@ -265,6 +324,7 @@ def test_a_search_writes_the_worst_instances_which_can_be_measured_again(
         (["--store", "x", "--with", "greedy"], "--with: belongs to --search SECONDS"),
         (["--store", "x", "-o", "y"], "--output: belongs to --search SECONDS"),
         (["--store", "x", "--seed", "0"], "--seed: belongs to --search SECONDS"),
+        (["--search", "1", "--families"], "--families: belongs to --store FILE"),
         (["--store", "no-such-file"], "no such store"),
         (["--search", "0"], "'0' is not a positive number of seconds"),
         (["--search", "1", "--with", "greddy"], "did you mean 'greedy'?"),

@@ -209,6 +209,59 @@ def test_a_guarantee_is_reported_where_it_is_claimed_only():
     assert row["margin"] == pytest.approx(0.2)
 
 
+def test_a_run_that_was_cut_off_counts_as_unclaimed():
+    promise = {"guarantee": "F >= OPT / 2", "guarantee_ratio": 0.5}
+    cut = attempt(saving_ms=40.0, stop_reason="time_limit", **promise)
+    (row,) = summarise(frame(optimum(100.0), cut)).guarantees.to_dict("records")
+    assert (row["covered"], row["elsewhere_worst"]) == (0, 0.4)
+    assert math.isnan(row["margin"])
+
+
+def test_bounds_and_ratios_family_by_family():
+    promise = {"guarantee": "F >= r OPT", "guarantee_ratio": 0.5}
+    rows = [optimum(100.0), attempt(saving_ms=70.0, **promise)]
+    rows.append(attempt(saving_ms=90.0, **{**promise, "guarantee_ratio": 0.8}))
+    rows.append(attempt(saving_ms=20.0, stop_reason="time_limit", **promise))
+    other = {"instance": "b", "checksum": "b", "family": "switch"}
+    rows += [optimum(100.0, **other), attempt(saving_ms=100.0, **other)]
+    rows.append(attempt(checksum="c", instance="c", family="tiny"))  # no optimum: not measured
+    mixtral, switch = summarise(frame(*rows)).bounds.to_dict("records")
+    assert (mixtral["label"], mixtral["family"]) == ("greedy", "mixtral")
+    assert (mixtral["claimed_least"], mixtral["claimed_most"]) == (0.5, 0.8)
+    assert (mixtral["saving_ratio_worst"], mixtral["saving_ratio_count"]) == (0.2, 3)
+    assert mixtral["saving_ratio_mean"] == pytest.approx(0.6)
+    assert mixtral["margin"] == pytest.approx(0.1)
+    assert (switch["family"], switch["claims"], switch["saving_ratio_mean"]) == ("switch", 0, 1.0)
+    assert math.isnan(switch["claimed_least"])
+
+
+def test_the_gap_to_a_certified_bound_is_told_apart_from_the_gap_to_any_bound():
+    rows = [
+        attempt(algorithm="lp", exact=True, saving_ms=70.0, bound_saving_ms=90.0),
+        attempt(algorithm="sure", bound_saving_ms=100.0, bound_certified=True, saving_ms=60.0),
+        attempt(algorithm="rough", bound_saving_ms=120.0, bound_certified=True, saving_ms=60.0),
+    ]
+    summary = summarise(frame(*rows))
+    row = row_of(summary.methods, label="sure")
+    assert row["bound_gap_mean"] == pytest.approx(1 - 60 / 90)
+    assert row["certified_gap_mean"] == pytest.approx(0.4)
+    (instance,) = summary.instances.to_dict("records")
+    assert (instance["certified_ms"], instance["certified_by"]) == (100.0, "sure")
+    assert (instance["bound_ms"], instance["bound_by"]) == (90.0, "lp")
+    # Where the optimum is known, ratios say it better.
+    row = row_of(summarise(frame(*rows, optimum(80.0))).methods, label="sure")
+    assert row["certified_gap_count"] == 0
+    # A store of before certificates were kept.
+    old = summarise(frame(*rows).drop(columns="bound_certified"))
+    assert row_of(old.methods, label="sure")["certified_gap_count"] == 0
+
+
+@pytest.mark.parametrize(("certified", "found"), [(False, []), (True, ["bound"])])
+def test_a_certified_bound_has_no_tolerance_of_solvers(certified, found):
+    claim = failure("time_limit", bound_saving_ms=80.0 * (1 - 1e-8), bound_certified=certified)
+    assert kinds(summarise(frame(claim, attempt(saving_ms=80.0)))) == found
+
+
 # -- grouping -----------------------------------------------------------------------------------
 
 
@@ -294,7 +347,16 @@ def test_imported_instances_have_a_family_name_to_show():
 
 def test_no_rows_give_empty_tables():
     summary = summarise(frame())
-    for name in ("attempts", "instances", "methods", "families", "times", "failures", "guarantees"):
+    for name in (
+        "attempts",
+        "instances",
+        "methods",
+        "families",
+        "times",
+        "failures",
+        "guarantees",
+        "bounds",
+    ):
         assert len(getattr(summary, name)) == 0
     assert kinds(summary) == []
     assert find_headline(summary) is None
