@@ -147,6 +147,7 @@ def make_parser() -> Parser:
     _add_report(commands)
     _add_audit(commands)
     _add_conformance(commands)
+    _add_archive(commands)
     return parser
 
 
@@ -442,4 +443,86 @@ def _add_conformance(commands: Any) -> None:
         example="  moeplace conformance greedy",
     )
     parser.add_argument("method", metavar="NAME", help="see: moeplace list")
+    _add_json(parser)
+
+
+def _add_archive(commands: Any) -> None:
+    actions = commands.add_parser(
+        "archive",
+        help="best known values of a published list of instances",
+        description="Best known values of a published list of instances: placements, certified "
+        "bounds, proofs.",
+        epilog="example:\n  moeplace archive list\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    ).add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    names = "instances, families or sizes of the list; all of it when left out"
+    parser = _command(
+        actions,
+        "list",
+        "archive",
+        "list best known values",
+        example="  moeplace archive list mixtral\n  moeplace archive list tiny --json",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    _add_archive_file(parser)
+    parser = _command(
+        actions,
+        "show",
+        "archive",
+        "show everything that is known of one instance",
+        example="  moeplace archive show mixtral-small-s0 -o placement.json",
+    )
+    parser.add_argument("name", metavar="NAME", help="name of the instance")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the placement to this file")
+    _add_archive_file(parser)
+    parser = _command(
+        actions,
+        "update",
+        "archive",
+        "improve the archive with what stores hold or methods find",
+        about=(
+            "An entry changes for a placement that saves more in exact arithmetic, for a lower "
+            "certified\nbound, or for a proof, and never the other way. Exit code 1 when something "
+            "contradicts\nthe archive; it is left as it was then."
+        ),
+        example=(
+            "  moeplace archive update --store results.sqlite\n"
+            "  moeplace archive update mixtral real --with improve layer-generation --time-limit 60"
+        ),
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    parser.add_argument(
+        "--store", dest="stores", nargs="+", metavar="FILE", help="take what these stores hold"
+    )
+    parser.add_argument(
+        "--with",
+        dest="methods",
+        nargs="+",
+        action=Words,
+        metavar="NAME",
+        help="run these methods, in this order, starting from what is known; default, without "
+        "--store: a choice of methods that find, bound and prove",
+    )
+    _add_limits(parser, default=DEFAULT_RUN_LIMIT_S)
+    _add_archive_file(parser)
+    parser = _command(
+        actions,
+        "check",
+        "archive",
+        "check entries again in exact arithmetic",
+        about=(
+            "The instance is generated and has the checksum, the placement fits and has the value, "
+            "and the\nbound is not below it, all in fractions."
+        ),
+        example="  moeplace archive check\n  moeplace archive check tiny small",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    _add_archive_file(parser)
+
+
+def _add_archive_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--archive", metavar="FILE", help="CSV file; default: the archive of the package"
+    )
     _add_json(parser)
