@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STARTED = "+start"
-"""Suffix of a method that started from the placement which the archive had before."""
+"""Suffix of a method that started from a placement which was known before."""
 
 
 @dataclass(slots=True)
