@@ -117,4 +117,57 @@ REPORT = Preset(
     ),
 )
 
-PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in (REPORT,)})
+TRAPS = Preset(
+    name="traps",
+    summary="the adversarial families, where methods fall to their bounds; a minute",
+    batches=(
+        Batch(
+            families=(
+                *("coverage-tight", "density-trap", "coactivation-trap", "cross-server-trap"),
+                *("order-trap", "hull-trap"),
+            ),
+            sizes=DEFAULT_SIZES,
+            methods=("heuristics", "milp-compact"),
+            time_limit_s=_LIMIT_S,
+        ),
+        # Three enumerated starts save three servers: it takes more of them to show.
+        Batch(
+            families=("density-trap",),
+            sizes=("medium",),
+            methods=("greedy", "greedy-enumeration", "milp-compact"),
+            time_limit_s=_LIMIT_S,
+        ),
+    ),
+)
+
+_RATED = ("continuous-greedy", "successive-hull", "improve", "layer-generation")
+"""The methods whose ratios docs/methodology.md tells family by family."""
+
+RATIOS = Preset(
+    name="ratios",
+    summary="the best heuristics on six instances of every family with proven optima; minutes",
+    batches=tuple(
+        batch
+        for seed in range(6)  # one run of a randomised method on an instance, not six
+        for batch in (
+            Batch(
+                families=("tiny", *_CLASSES, *(f"{name}-independent" for name in _CLASSES)),
+                sizes=("tiny",),
+                seeds=(seed,),
+                methods=(*_RATED, "milp-compact"),
+                time_limit_s=2 * _LIMIT_S,
+            ),
+            Batch(
+                families=("switch", "switch-independent", "mixtral", "mixtral-independent"),
+                sizes=("small",),
+                seeds=(seed,),
+                methods=(*_RATED, "layer-enumeration"),
+                time_limit_s=2 * _LIMIT_S,
+            ),
+        )
+    ),
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {preset.name: preset for preset in (REPORT, TRAPS, RATIOS)}
+)

@@ -266,10 +266,11 @@ TRAPS: Mapping[str, Trap] = {
         Trap(
             family="density-trap",
             summary="K = 1: small experts, worth 5 % more per byte, that keep a large one out",
-            hurts=("greedy",),
-            drives_to="0",
+            hurts=("greedy", "greedy-enumeration"),
+            drives_to="0; 3 / R with enumerated starts, R the servers",
             why="gain per byte takes the small experts first, then the large one, which is worth "
-            "nearly as much per byte as all the storage, does not fit any more",
+            "nearly as much per byte as all the storage, does not fit any more; three "
+            "enumerated starts save at most three servers from it",
             shapes={
                 "tiny": {"servers": 2, "layers": 1, "experts": 6, "baits": 1, "ratio": 25},
                 "small": {"servers": 3, "layers": 3, "experts": 8, "baits": 1, "ratio": 100},

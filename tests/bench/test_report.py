@@ -345,6 +345,36 @@ def test_failures_and_guarantees_are_told_with_their_reasons(page):
     assert "F >= OPT / 2 (K = 1)" in text
 
 
+def test_bounds_stand_beside_ratios_family_by_family():
+    promise = {"guarantee": "F >= r OPT", "guarantee_ratio": 0.5}
+    other = {"instance": "b", "checksum": "b", "family": "switch"}
+    rows = [optimum(100.0), attempt(saving_ms=70.0, **promise), attempt(saving_ms=80.0, **promise)]
+    rows += [optimum(100.0, **other), attempt(saving_ms=30.0, **other)]
+    page = Page(render_page(summarise(frame(*rows)), {}))
+    mixtral, switch = page.rows("table-bounds")
+    assert [text for _, text in mixtral[:2]] == ["greedy", "mixtral"]
+    assert [float(value) for value, _ in mixtral[2:]] == pytest.approx([0.5, 0.7, 0.75, 0.2, 2])
+    assert mixtral[3][1] == "0.7000|mixtral-tiny-s0"
+    assert (switch[1][1], switch[2]) == ("switch", ["", "–"])  # noqa: RUF001  (a dash)
+
+
+def test_certified_gaps_have_columns_where_there_are_any():
+    claim = attempt(bound_saving_ms=100.0, saving_ms=75.0)
+    plain = Page(render_page(summarise(frame(claim)), {}))
+    assert "Certified gap" not in " ".join(plain.text)
+    certified = Page(render_page(summarise(frame(claim | {"bound_certified": True})), {}))
+    assert "Certified gap" in " ".join(certified.text)
+    (before,), (row,) = plain.rows("table-methods"), certified.rows("table-methods")
+    assert len(row) == len(before) + 3
+    assert [float(value) for value, _ in row[9:12]] == [1, 0.25, 0.25]
+    (instance,) = certified.rows("table-instances")
+    assert instance[11] == ["100.0", "100|greedy"]
+    # With an optimum there is a certified bound, but nothing that a gap to it would tell.
+    both = Page(render_page(summarise(frame(claim | {"bound_certified": True}, optimum(90.0))), {}))
+    assert len(both.rows("table-methods")[0]) == len(before) - 3
+    assert both.rows("table-instances")[0][11][0] == "100.0"
+
+
 def test_limitations_method_versions_and_machine_are_told(page):
     assert {"method", "limitations", "machine", "guarantees", "failures"} <= set(page.sections)
     text = " ".join(page.text)

@@ -23,6 +23,7 @@ from heuristics import HEURISTICS
 from instances.errors import InputError
 from instances.evaluation import evaluate
 from instances.families import FAMILIES
+from instances.families.adversarial import TRAPS
 from instances.files import placement_from_dict, write_instance
 from instances.problem import Instance
 from instances.result import StopReason
@@ -133,6 +134,25 @@ def test_report_preset_covers_what_it_has_to() -> None:
     }
     assert len(proven) >= 4
     assert {"mixtral", "switch"} <= proven <= {family.name for family in FAMILIES}
+
+
+def test_the_traps_preset_has_every_trap_and_proves_its_optimum() -> None:
+    work = make_plan(PRESETS["traps"].batches).work
+    found = {(source.family, source.size): tasks for source, tasks in work.items()}
+    assert set(found) > {(family, size) for family in TRAPS for size in ("tiny", "small")}
+    for (_, size), tasks in found.items():
+        names = {task.algorithm.name for task in tasks}
+        assert size == "medium" or names >= {spec.name for spec in HEURISTICS}
+        assert any(task.algorithm.exact for task in tasks)
+
+
+def test_the_ratios_preset_has_every_other_family_and_one_run_of_each_method() -> None:
+    work = make_plan(PRESETS["ratios"].batches).work
+    assert {source.family for source in work} == {f.name for f in FAMILIES} - set(TRAPS)
+    for tasks in work.values():
+        names = [task.algorithm.name for task in tasks]
+        assert len(names) == len(set(names))
+        assert any(task.algorithm.exact for task in tasks)
 
 
 # -- the command ------------------------------------------------------------------------------
