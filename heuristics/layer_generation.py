@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heuristics.generation.assembly import assemble
-from heuristics.generation.layers import LayerProblem, layer_problems
-from heuristics.generation.master import Column, Master, Mix
 from heuristics.generation.pool import Pool, build_pool
-from heuristics.generation.pricing import TOLERANCE, Pricer, pricer_for
+from heuristics.generation.pricing import Pricer, pricer_for
 from heuristics.improve import improved
 from heuristics.search import Search, Stored
 from heuristics.successive import server_order
@@ -23,6 +21,9 @@ from instances.problem import Instance
 from instances.registry import Algorithm, Guarantee
 from instances.result import Outcome, StopReason
 from instances.structure.clauses import build_clauses
+from instances.structure.column_master import Column, Master, Mix
+from instances.structure.label_pricing import TOLERANCE
+from instances.structure.layer_problem import LayerProblem, layer_problems
 
 FIRST_PRICES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Uniform prices of the first columns, in worth of everything per byte of all storage."""

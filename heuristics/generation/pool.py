@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.generation.layers import LayerProblem
 from heuristics.generation.pool_kernels import explore
-from heuristics.generation.pricing import MAX_LABEL_SERVERS, TOLERANCE
 from instances.structure.closure_kernels import entries_of_experts
+from instances.structure.label_pricing import MAX_LABEL_SERVERS, TOLERANCE
+from instances.structure.layer_problem import LayerProblem
 
 MAX_POOL = 300
 """Placements of one layer that are kept, those that lose least first."""

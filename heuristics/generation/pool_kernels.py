@@ -1,6 +1,6 @@
 """Placements of one layer near the best at given prices: arrays in, arrays out.
 
-Symbols as in :mod:`heuristics.generation.label_kernels`. A state is a placement; of those that use
+Symbols as in :mod:`instances.structure.label_kernels`. A state is a placement; of those that use
 the same bytes on every server only the best is kept.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from heuristics.generation.label_kernels import single_worth
+from instances.structure.label_kernels import single_worth
 
 
 @njit(cache=True)

@@ -10,18 +10,19 @@ from ortools.math_opt.python import mathopt
 
 from heuristics import HEURISTICS
 from heuristics.generation.assembly import assemble
-from heuristics.generation.layers import LayerProblem, layer_problems
-from heuristics.generation.master import Column, Master
 from heuristics.generation.pool import Pool, build_pool
 from heuristics.generation.pool_kernels import extend
-from heuristics.generation.pricing import LabelPricer, ServerPricer, pricer_for
-from heuristics.generation.simplex_kernels import inverse
+from heuristics.generation.pricing import ServerPricer, pricer_for
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.problem import Instance
 from instances.registry import run
 from instances.result import Outcome, Status, StopReason, judge
 from instances.structure.clauses import build_clauses
+from instances.structure.column_master import Column, Master
+from instances.structure.label_pricing import LabelPricer
+from instances.structure.layer_problem import LayerProblem, layer_problems
+from instances.structure.simplex_kernels import inverse
 from tests.heuristics.test_baselines import one_layer
 from tests.heuristics.test_successive import best_saving
 from tests.strategies import random_instance
@@ -101,7 +102,7 @@ def test_label_pricing_is_exact() -> None:
 
 
 def test_a_search_that_is_given_up_still_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heuristics.generation.pricing._BRANCH_STEPS", 0.0)
+    monkeypatch.setattr("instances.structure.label_pricing._BRANCH_STEPS", 0.0)
     rng = np.random.default_rng(1)
     given_up = 0
     for seed in range(250):

@@ -1,6 +1,6 @@
 """Search over all labels of a layer: arrays in, arrays out.
 
-Symbols as in :mod:`heuristics.generation.label_kernels`. Experts are labelled one after the other;
+Symbols as in :mod:`instances.structure.label_kernels`. Experts are labelled one after the other;
 a label that misses the set of a clause loses it, and what it credited to other experts is gone.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from heuristics.generation.label_kernels import credit, label_costs, meeting
+from instances.structure.label_kernels import credit, label_costs, meeting
 
 _OPEN = 1 << 62
 """Depth at which a clause was lost, for one that is not."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.generation.simplex_kernels import simplex
+from instances.structure.simplex_kernels import simplex
 
 _TOLERANCE = 1e-12
 """Reduced value, as a share of the value of everything, below which a column does not enter."""
