@@ -1,8 +1,16 @@
 """Exact methods and bounds."""
 
 from formulations.brute_force import BRUTE_FORCE
+from formulations.cpsat_method import CP_SAT
 from formulations.layer_enumeration import LAYER_ENUMERATION
-from formulations.milp import MILP_COMPACT, MILP_COMPACT_CBC, MILP_COMPACT_SCIP
+from formulations.methods import (
+    MILP_AGGREGATED,
+    MILP_COLUMNS,
+    MILP_COMPACT,
+    MILP_COMPACT_CBC,
+    MILP_COMPACT_SCIP,
+    MILP_LIFTED,
+)
 from instances.registry import Algorithm, Registry
 
 EXACT: Registry[Algorithm] = Registry("exact method", entry_point_group="moeplace.exact")
@@ -13,6 +21,10 @@ for _algorithm in (
     MILP_COMPACT,
     MILP_COMPACT_SCIP,
     MILP_COMPACT_CBC,
+    MILP_AGGREGATED,
+    MILP_LIFTED,
+    MILP_COLUMNS,
+    CP_SAT,
 ):
     EXACT.register(_algorithm)
 

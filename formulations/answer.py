@@ -67,6 +67,15 @@ class Answer:
         )
 
 
+class Report(Protocol):
+    """Told by a solver, while it runs, of what it has: values of the columns, an upper bound."""
+
+    def __call__(
+        self, *, values: NDArray[np.float64] | None = None, bound: float = math.inf
+    ) -> None:
+        """Take note; what is not better than before may be told again."""
+
+
 class Backend(Protocol):
     """A solver: program in, answer out."""
 
@@ -77,6 +86,7 @@ class Backend(Protocol):
         start: NDArray[np.float64] | None,
         deadline: Deadline,
         threads: int,
+        report: Report | None = None,
     ) -> Answer:
         """Solve a program to optimality, or until the deadline.
 
@@ -90,4 +100,6 @@ class Backend(Protocol):
             When to stop.
         threads
             Most threads to use, at least 1.
+        report
+            Whom to tell of incumbents and bounds, in units of the program; None for nobody.
         """

@@ -59,6 +59,11 @@ class Columns:
         return int(self.x_server.size)
 
     @property
+    def num_choices(self) -> int:
+        """Number of leading columns that settle the placement: those of x."""
+        return self.num_x
+
+    @property
     def first_z(self) -> int:
         """Number of the first column z, P + Y."""
         return self.num_x + int(self.y_offsets.size) - 1
@@ -75,13 +80,13 @@ class Columns:
             values[self.first_z :] = np.minimum.reduceat(values[self.z_parts], self.z_offsets[:-1])
         return values
 
-    def placement(self, stored: NDArray[np.bool_]) -> Placement:
+    def placement(self, chosen: NDArray[np.bool_]) -> Placement:
         """Make a placement of the x that are set; bool (P,).
 
         A copy that no satisfied clause can use is left out, which changes no value.
         """
         table = np.zeros(self.placement_shape, dtype=np.bool_)
-        table[self.x_server[stored], self.x_expert[stored]] = True
+        table[self.x_server[chosen], self.x_expert[chosen]] = True
         values = self.values(Placement(table)) > 0.0
         needed = values & (self.weight_ms > 0.0)
         z_of_part = np.repeat(np.arange(self.first_z, len(self)), np.diff(self.z_offsets))

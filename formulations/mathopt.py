@@ -1,7 +1,17 @@
-"""HiGHS and SCIP, both through MathOpt of OR-Tools."""
+"""HiGHS and SCIP, both through MathOpt of OR-Tools.
 
+While they run, both tell of their bounds in the lines of their logs. SCIP hands its incumbents to a
+callback; HiGHS, which never calls MathOpt's callbacks, writes them to a file.
+"""
+
+import contextlib
 import datetime
 import math
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +19,9 @@ from ortools.math_opt import model_pb2
 from ortools.math_opt.python import mathopt
 from pybind11_abseil.status import StatusNotOk  # type: ignore[import-untyped]  # has none
 
-from formulations.answer import Answer
+from formulations.answer import Answer, Report
 from formulations.program import Program
+from formulations.progress import printed_bound
 from instances.deadline import Deadline
 from instances.result import StopReason
 
@@ -20,8 +31,23 @@ incumbent be better by this much. Capacity rows are written to suit it. At 1e-9 
 throw away the optimum and to prove another."""
 
 
+HIGHS_LINE = re.compile(r"^ ?[A-Za-z]?(?:\s+\d+[kmg]?){3}\s+[\d.]+%\s+(\S+)\s+(\S+)\s")
+"""A line of HiGHS's table: nodes, their queue, leaves, explored; then bound and incumbent."""
+
+SCIP_LINE = re.compile(r"^(?:[^|]*\|){14}\s*(\S+)\s*\|\s*\S+\s*\|[^|]*\|[^|]*$")
+"""A line of SCIP's table: the bound is in its fifteenth cell."""
+
+HIGHS_DIGITS, SCIP_DIGITS = 10, 7
+"""Significant digits of the bounds in the logs."""
+
+
 def solve_highs(
-    program: Program, *, start: NDArray[np.float64] | None, deadline: Deadline, threads: int
+    program: Program,
+    *,
+    start: NDArray[np.float64] | None,
+    deadline: Deadline,
+    threads: int,
+    report: Report | None = None,
 ) -> Answer:
     """Solve a program with HiGHS.
 
@@ -33,19 +59,89 @@ def solve_highs(
     for name in ("mip_feasibility", "primal_feasibility", "dual_feasibility"):
         parameters.highs.double_options[f"{name}_tolerance"] = FEASIBILITY_TOLERANCE
     parameters.highs.int_options["threads"] = 1  # MathOpt refuses its own ``threads`` for HiGHS
-    return _solve(program, mathopt.SolverType.HIGHS, parameters, start, deadline)
+    if report is None:
+        return _solve(program, mathopt.SolverType.HIGHS, parameters, start, deadline)
+    with _highs_reporter(program, parameters, report) as on_lines:
+        return _solve(
+            program, mathopt.SolverType.HIGHS, parameters, start, deadline, on_lines=on_lines
+        )
 
 
 def solve_scip(
-    program: Program, *, start: NDArray[np.float64] | None, deadline: Deadline, threads: int
+    program: Program,
+    *,
+    start: NDArray[np.float64] | None,
+    deadline: Deadline,
+    threads: int,
+    report: Report | None = None,
 ) -> Answer:
-    """Solve a program with SCIP."""
+    """Solve a program with SCIP.
+
+    When incumbents are wanted, GSCIP prints an error of two lines about an event that it cannot
+    watch for; nothing is missing for it.
+    """
     parameters = mathopt.SolveParameters(threads=threads)
     # Cuts beyond the root cost more than they prune here: proofs take a fifth less without.
     parameters.gscip.int_params["separating/maxrounds"] = 0
     for name in ("feastol", "dualfeastol"):
         parameters.gscip.real_params[f"numerics/{name}"] = FEASIBILITY_TOLERANCE
-    return _solve(program, mathopt.SolverType.GSCIP, parameters, start, deadline)
+    solver = mathopt.SolverType.GSCIP
+    if report is None:
+        return _solve(program, solver, parameters, start, deadline)
+    return _solve(
+        program,
+        solver,
+        parameters,
+        start,
+        deadline,
+        on_lines=lambda lines: report(bound=read_bounds(lines, SCIP_LINE, SCIP_DIGITS)),
+        on_values=lambda values: report(values=values),
+    )
+
+
+@contextlib.contextmanager
+def _highs_reporter(
+    program: Program, parameters: mathopt.SolveParameters, report: Report
+) -> Iterator[Callable[[Sequence[str]], None]]:
+    """Let HiGHS write its incumbents to a file, and read them as its log goes on.
+
+    The file is complete up to the incumbents that the log has told of.
+    """
+    with tempfile.TemporaryDirectory(prefix="moeplace-highs-") as directory:
+        path = Path(directory, "incumbents")
+        parameters.highs.bool_options["mip_improving_solution_save"] = True
+        parameters.highs.string_options["mip_improving_solution_file"] = str(path)
+        seen_bytes = 0
+
+        def on_lines(lines: Sequence[str]) -> None:
+            nonlocal seen_bytes
+            bound = read_bounds(lines, HIGHS_LINE, HIGHS_DIGITS)
+            size = path.stat().st_size if path.exists() else 0
+            values = None
+            if size > seen_bytes:
+                seen_bytes = size
+                values = read_incumbent(path.read_text(), len(program))
+            report(values=values, bound=bound)
+
+        yield on_lines
+
+
+def read_bounds(lines: Sequence[str], pattern: re.Pattern[str], digits: int) -> float:
+    """Return the best bound that lines of a log tell, infinite when they tell none."""
+    told = [pattern.match(line) for line in lines]
+    return min((printed_bound(one[1], digits) for one in told if one), default=math.inf)
+
+
+def read_incumbent(text: str, num_columns: int) -> NDArray[np.float64] | None:
+    """Return the values of the last whole solution in HiGHS's file of them; float64 (columns,).
+
+    Each solution is a line ``Objective ...``, a line ``# Columns ...``, a line for each column.
+    """
+    for solution in reversed(text.split("Objective ")):
+        values = solution.split("\n")[2:-1]
+        if len(values) >= num_columns:
+            return np.array([float(value) for value in values[:num_columns]])
+    return None
 
 
 def build_model(program: Program) -> mathopt.Model:
@@ -89,6 +185,9 @@ def _solve(
     parameters: mathopt.SolveParameters,
     start: NDArray[np.float64] | None,
     deadline: Deadline,
+    *,
+    on_lines: Callable[[Sequence[str]], None] | None = None,
+    on_values: Callable[[NDArray[np.float64]], None] | None = None,
 ) -> Answer:
     model = build_model(program)
     variables = list(model.variables())
@@ -102,12 +201,17 @@ def _solve(
         if deadline.passed:
             return Answer.nothing(StopReason.TIME_LIMIT)
         parameters.time_limit = datetime.timedelta(seconds=deadline.remaining)
+    callback: dict[str, Any] = {} if on_lines is None else {"msg_cb": on_lines}
+    if on_values is not None:
+        callback["callback_reg"] = mathopt.CallbackRegistration(events={mathopt.Event.MIP_SOLUTION})
+        callback["cb"] = _hand_over(on_values, variables)
     try:
         result = mathopt.solve(
             model,
             solver,
             params=parameters,
             model_params=mathopt.ModelSolveParameters(solution_hints=hints),
+            **callback,
         )
     except AttributeError as error:
         # MathOpt 9.15 fails while it translates the solver's message, which is chained instead
@@ -118,6 +222,19 @@ def _solve(
     except (RuntimeError, ValueError) as error:  # what MathOpt documents, once it is mended
         return Answer.nothing(StopReason.SOLVER_ERROR, reason=str(error))
     return read_result(result, variables)
+
+
+def _hand_over(
+    on_values: Callable[[NDArray[np.float64]], None], variables: list[mathopt.Variable]
+) -> Callable[[mathopt.CallbackData], mathopt.CallbackResult]:
+    """Make a callback that hands new incumbents on."""
+
+    def callback(data: mathopt.CallbackData) -> mathopt.CallbackResult:
+        if data.solution is not None:
+            on_values(np.array([data.solution[variable] for variable in variables]))
+        return mathopt.CallbackResult()
+
+    return callback
 
 
 def read_result(result: mathopt.SolveResult, variables: list[mathopt.Variable]) -> Answer:

@@ -1,29 +1,26 @@
-"""The compact formulation handed to a MILP solver, and its answer turned into a placement."""
+"""A program handed to a MILP solver, and its answer turned into a placement."""
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from formulations.answer import Answer, Backend
-from formulations.compact import build_compact
+from formulations.answer import Answer, Backend, Report
 from formulations.program import Program
+from formulations.progress import Progress
 from formulations.start import check_start
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.evaluation import evaluate
 from instances.placement import Placement
 from instances.problem import Instance
-from instances.registry import Algorithm
-from instances.result import CLAIM_TOLERANCE, Outcome, StopReason
-from instances.structure.clauses import build_clauses
+from instances.result import CLAIM_TOLERANCE, OnProgress, Outcome, StopReason
+from instances.structure.clauses import Clauses, build_clauses
 
-MAX_ENTRIES = 5_000_000
-"""Most matrix entries that are handed to HiGHS or SCIP: a gigabyte or two, and hopeless anyway."""
-
-MAX_ENTRIES_CBC = 300_000
-"""The same for CBC: PuLP, in Python, needs 15 to 20 seconds to hand over a million entries."""
+Build = Callable[[Instance, Clauses, Deadline], Program | None]
+"""Writes a formulation of an instance; None when time is up before it is written."""
 
 TRUSTED_OBJECTIVE = 1.0
 """Optima at least this large in units of the program are taken from a solver as they are: what it
@@ -33,86 +30,92 @@ SMALLEST_WEIGHT = 2.0**-10
 """No solver overlooks a column that weighs this much in units of the program."""
 
 WHOLE_TOLERANCE = 1e-5
-"""How far a solver's x may be from 0 or 1."""
+"""How far a solver's choices may be from 0 or 1."""
+
+BOUND_SLACK = 1e-6
+"""Relative room between a bound that is handed over and the row that it becomes: a row without
+would cut off, by rounding, the very placement that attains it."""
 
 
-def milp_compact(
-    instance: Instance,
-    *,
-    rng: np.random.Generator,
-    time_limit: float | None = None,
-    start: Placement | None = None,
-    threads: int = 1,
-) -> Outcome:
-    """Solve the compact formulation with HiGHS, to gap 0.
-
-    Time exponential in the worst case. Source: formulations/compact.py.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a MILP solver besides the instance.
 
     Parameters
     ----------
+    time_limit
+        Seconds; None for no limit.
     start
-        A feasible placement to start from; the result is never worse.
+        A feasible placement to start from.
+    on_progress
+        Whom to tell of incumbents and bounds on the way.
     threads
-        Most threads that the solver may use; HiGHS never uses more than one.
+        Most threads that the solver may use.
+    bound_ms
+        An upper bound on the saving that somebody else has proven, ms per token.
 
     Raises
     ------
     InputError
-        When the start is not feasible or there are no threads.
+        When there are no threads, or the bound is not a number >= 0.
     """
-    del rng
-    from formulations.mathopt import solve_highs  # here: OR-Tools takes its time to import
 
-    return _solve(instance, solve_highs, time_limit=time_limit, start=start, threads=threads)
+    time_limit: float | None
+    start: Placement | None
+    on_progress: OnProgress | None
+    threads: int
+    bound_ms: float | None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
+            raise InputError("threads", f"{self.threads!r} is not a whole number >= 1")
+        if self.bound_ms is not None and not (_is_number(self.bound_ms) and self.bound_ms >= 0.0):
+            raise InputError("bound_ms", f"{self.bound_ms!r} is not a number >= 0")
 
-def milp_compact_scip(
-    instance: Instance,
-    *,
-    rng: np.random.Generator,
-    time_limit: float | None = None,
-    start: Placement | None = None,
-    threads: int = 1,
-) -> Outcome:
-    """Solve the compact formulation with SCIP, to gap 0. Otherwise as :func:`milp_compact`."""
-    del rng
-    from formulations.mathopt import solve_scip
-
-    return _solve(instance, solve_scip, time_limit=time_limit, start=start, threads=threads)
+    @property
+    def known_ms(self) -> float:
+        """The bound, infinite when there is none."""
+        return math.inf if self.bound_ms is None else float(self.bound_ms)
 
 
-def milp_compact_cbc(
-    instance: Instance,
-    *,
-    rng: np.random.Generator,
-    time_limit: float | None = None,
-    start: Placement | None = None,
-    threads: int = 1,
-) -> Outcome:
-    """Solve the compact formulation with CBC, to gap 0. Otherwise as :func:`milp_compact`."""
-    del rng
-    from formulations.pulp_cbc import solve_cbc
-
-    return _solve(instance, solve_cbc, time_limit=time_limit, start=start, threads=threads)
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _solve(
-    instance: Instance,
-    backend: Backend,
-    *,
-    time_limit: float | None,
-    start: Placement | None,
-    threads: int,
-) -> Outcome:
-    deadline = Deadline.after(time_limit)
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise InputError("threads", f"{threads!r} is not a whole number >= 1")
+def solve_milp(instance: Instance, build: Build, backend: Backend, request: Request) -> Outcome:
+    """Write a formulation, have it solved, and read the answer.
+
+    Raises
+    ------
+    InputError
+        When the start is not feasible, or saves more than the bound that is handed over allows.
+    """
+    deadline, start = Deadline.after(request.time_limit), request.start
     if start is not None:
         check_start(instance, start)
-    program = build_compact(instance, build_clauses(instance))
+        _check_bound(instance, start, request.known_ms)
+    program = build(instance, build_clauses(instance), deadline)
+    if program is None:
+        return or_start(instance, start, request.known_ms, _out_of_time())
+    program = program.capped(request.known_ms / program.unit_ms * (1.0 + BOUND_SLACK))
     values = None if start is None else program.values(start)
-    program, answer = solve_closely(program, backend, values, deadline, threads)
-    return _or_start(instance, start, read_outcome(instance, program, answer))
+    progress = None
+    if request.on_progress is not None:
+        progress = Progress(instance, request.on_progress, start)
+    program, answer = solve_closely(
+        program, backend, values, deadline, request.threads, progress=progress
+    )
+    return or_start(instance, start, request.known_ms, read_outcome(instance, program, answer))
+
+
+def _check_bound(instance: Instance, start: Placement, bound_ms: float) -> None:
+    saving_ms = evaluate(instance, start).saving_ms
+    if saving_ms > bound_ms * (1.0 + CLAIM_TOLERANCE):
+        raise InputError("bound_ms", f"{bound_ms} is below the {saving_ms} that the start saves")
+
+
+def _out_of_time() -> Outcome:
+    return Outcome(stop_reason=StopReason.TIME_LIMIT, placement=None, proven_optimal=False)
 
 
 def solve_closely(
@@ -121,6 +124,8 @@ def solve_closely(
     start: NDArray[np.float64] | None,
     deadline: Deadline,
     threads: int,
+    *,
+    progress: Progress | None = None,
 ) -> tuple[Program, Answer]:
     """Solve a program, and once more on a larger scale if its optimum is small.
 
@@ -134,11 +139,24 @@ def solve_closely(
         if deadline.passed:
             answer = Answer.nothing(StopReason.TIME_LIMIT)
         else:
-            answer = backend(program, start=start, deadline=deadline, threads=threads)
+            answer = backend(
+                program,
+                start=start,
+                deadline=deadline,
+                threads=threads,
+                report=None if progress is None else _report(progress, program),
+            )
         if not answer.proven_optimal or answer.bound >= TRUSTED_OBJECTIVE:
             return program, answer
         start = answer.values
         program = program.below(max(2.0 * answer.bound, SMALLEST_WEIGHT))
+
+
+def _report(progress: Progress, program: Program) -> Report:
+    def report(*, values: NDArray[np.float64] | None = None, bound: float = math.inf) -> None:
+        progress.tell(program, values=values, bound=bound)
+
+    return report
 
 
 def read_outcome(instance: Instance, program: Program, answer: Answer) -> Outcome:
@@ -152,12 +170,12 @@ def read_outcome(instance: Instance, program: Program, answer: Answer) -> Outcom
             bound_saving_ms=bound_saving_ms,
             reason=answer.reason,
         )
-    x = answer.values[: program.columns.num_x]
-    stored = x > 0.5
-    furthest = float(np.abs(x - stored).max(initial=0.0))
+    choices = answer.values[: program.columns.num_choices]
+    chosen = choices > 0.5
+    furthest = float(np.abs(choices - chosen).max(initial=0.0))
     if not furthest <= WHOLE_TOLERANCE:  # also when it is not a number
-        return _error(f"the solver's x is {furthest:.3g} away from a whole number")
-    placement = program.columns.placement(stored)
+        return _error(f"a choice of the solver is {furthest:.3g} away from a whole number")
+    placement = program.columns.placement(chosen)
     used = placement.used_bytes(instance)
     for server in np.flatnonzero(used > instance.capacity_bytes)[:1]:
         return _error(
@@ -186,9 +204,19 @@ def _nothing_to_gain(program: Program) -> Answer:
     )
 
 
-def _or_start(instance: Instance, start: Placement | None, outcome: Outcome) -> Outcome:
-    """Return the start where the solver has nothing better, if only within its tolerances."""
-    if start is None or outcome.stop_reason is StopReason.SOLVER_ERROR:
+def or_start(
+    instance: Instance, start: Placement | None, bound_ms: float, outcome: Outcome
+) -> Outcome:
+    """Return the start where the solver has nothing better, if only within its tolerances.
+
+    A bound that was handed over takes the place of a worse one.
+    """
+    if outcome.stop_reason is StopReason.SOLVER_ERROR:
+        return outcome
+    if not outcome.proven_optimal:
+        bound_ms = min(outcome.bound_saving_ms, bound_ms)
+        outcome = dataclasses.replace(outcome, bound_saving_ms=bound_ms)
+    if start is None:
         return outcome
     start_ms = evaluate(instance, start).saving_ms
     if outcome.placement is not None:
@@ -216,65 +244,3 @@ def _error(reason: str) -> Outcome:
         bound_saving_ms=math.inf,
         reason=reason,
     )
-
-
-def supports(instance: Instance) -> str | None:
-    """Tell whether the program is small enough for HiGHS and SCIP."""
-    return _too_large(instance, MAX_ENTRIES)
-
-
-def supports_cbc(instance: Instance) -> str | None:
-    """Tell whether the program is small enough for PuLP and CBC."""
-    return _too_large(instance, MAX_ENTRIES_CBC)
-
-
-def _too_large(instance: Instance, max_entries: int) -> str | None:
-    if most_entries(instance) <= max_entries:
-        return None
-    clauses = build_clauses(instance)
-    pairs = int(np.diff(clauses.itemset_offsets)[clauses.itemset].sum())
-    entries = 2 * pairs
-    if pairs <= max_entries:
-        entries = build_compact(instance, clauses).rows.row.size
-    if entries > max_entries:
-        return f"the program has about {entries} matrix entries; at most {max_entries} are solved"
-    return None
-
-
-def most_entries(instance: Instance) -> int:
-    """Return an upper bound on the matrix entries, found without building the clauses."""
-    steps = (instance.latency_ms < instance.cloud_latency_ms[:, None]).sum(axis=1)
-    pairs = int((np.diff(instance.demand_offsets) * steps[instance.demand_user]).sum())
-    # Two entries for each expert of a clause, and it may need a y over all servers of its own.
-    return instance.num_servers * instance.num_experts + pairs * (3 + instance.num_servers)
-
-
-MILP_COMPACT = Algorithm(
-    name="milp-compact",
-    solve=milp_compact,
-    exact=True,
-    summary="compact MILP solved by HiGHS (OR-Tools MathOpt), gap 0",
-    source="threshold form of the problem; HiGHS: Huangfu and Hall 2018",
-    complexity="exponential in the worst case",
-    supports=supports,
-)
-
-MILP_COMPACT_SCIP = Algorithm(
-    name="milp-compact-scip",
-    solve=milp_compact_scip,
-    exact=True,
-    summary="compact MILP solved by SCIP (OR-Tools MathOpt), gap 0",
-    source="threshold form of the problem; SCIP: Achterberg 2009",
-    complexity="exponential in the worst case",
-    supports=supports,
-)
-
-MILP_COMPACT_CBC = Algorithm(
-    name="milp-compact-cbc",
-    solve=milp_compact_cbc,
-    exact=True,
-    summary="compact MILP solved by CBC (PuLP), gap 0",
-    source="threshold form of the problem; CBC: Forrest and Lougee-Heimer 2005",
-    complexity="exponential in the worst case",
-    supports=supports_cbc,
-)

@@ -2,16 +2,33 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from formulations.columns import Columns
 from instances.placement import Placement
 
 OBJECTIVE_SCALE = 1024.0
 """Half to all of this is what the greatest thinkable saving is worth in an objective: solvers
 compare objectives with absolute tolerances that suit such numbers."""
+
+
+class Meaning(Protocol):
+    """What the columns of a program say about a placement."""
+
+    def __len__(self) -> int:
+        """Return the number of columns that have a meaning."""
+
+    @property
+    def num_choices(self) -> int:
+        """Number of leading 0/1 columns that settle the placement."""
+
+    def values(self, placement: Placement) -> NDArray[np.float64]:
+        """Return the value of every column under a placement; float64 (len(self),)."""
+
+    def placement(self, chosen: NDArray[np.bool_]) -> Placement:
+        """Return the placement of the choices that are 1; bool (num_choices,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +71,25 @@ class Rows:
         )
 
     @classmethod
+    def at_most(
+        cls,
+        left: NDArray[np.int64],
+        left_row: NDArray[np.int64],
+        right_row: NDArray[np.int64],
+        right: NDArray[np.int64],
+    ) -> "Rows":
+        """Write ``left <= sum of right``, one left column in each row; all int64."""
+        row = np.concatenate([left_row, right_row])
+        order = np.argsort(row, kind="stable")
+        sign = np.concatenate([np.ones(left.size), -np.ones(right.size)])
+        return cls(
+            row=row[order],
+            column=np.concatenate([left, right])[order],
+            coefficient=sign[order],
+            upper=np.zeros(left.size),
+        )
+
+    @classmethod
     def one(cls, column: NDArray[np.int64], coefficient: NDArray[np.int64], upper: int) -> "Rows":
         """Make a single row of whole numbers."""
         entries = np.flatnonzero(coefficient)
@@ -87,7 +123,7 @@ class Program:
         For each carry the row that it relieves; int64 (carries,).
     """
 
-    columns: Columns
+    columns: Meaning
     objective: NDArray[np.float64]
     unit_ms: float
     upper: NDArray[np.float64]
@@ -110,6 +146,19 @@ class Program:
             relief = -float(coefficients[columns == carry][0])
             values[carry] = max(0.0, np.ceil(excess / relief))
         return values
+
+    def capped(self, limit: float) -> "Program":
+        """Add the row that the objective is at most ``limit``, if that says anything."""
+        weighted = np.flatnonzero(self.objective)
+        if not limit < math.fsum(self.objective[weighted] * self.upper[weighted]):
+            return self
+        row = Rows(
+            row=np.zeros(weighted.size, dtype=np.int64),
+            column=weighted,
+            coefficient=self.objective[weighted],
+            upper=np.array([limit]),
+        )
+        return replace(self, rows=Rows.stack(self.rows, row))
 
     def below(self, limit: float) -> "Program":
         """Scale up a program whose optimum is known to be at most ``limit``.

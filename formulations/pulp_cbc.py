@@ -3,13 +3,17 @@
 PuLP hands the program to CBC in files. Three things of theirs must not be believed: ``LpStatus``
 says optimal at a time limit; CBC's solution file says optimal when time ran out right after the
 linear relaxation, and then holds fractional values; and a file loses whether it is to be maximised.
-Hence the log decides what is proven, and the program is written as a minimisation.
+Hence the log decides what is proven, and the program is written as a minimisation. The log also
+tells of bounds while CBC runs; incumbents it keeps to itself until it ends.
 """
 
+import contextlib
 import itertools
 import math
 import re
 import tempfile
+import threading
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,7 @@ import numpy as np
 import pulp
 from numpy.typing import NDArray
 
-from formulations.answer import Answer
+from formulations.answer import Answer, Report
 from formulations.program import Program
 from instances.deadline import Deadline
 from instances.result import StopReason
@@ -29,6 +33,15 @@ ENTRIES_BETWEEN_CHECKS = 10_000
 
 SHORTEST_LIMIT_S = 1e-3
 """CBC is never told of less: 0 could mean no limit."""
+
+SECONDS_BETWEEN_LOOKS = 0.2
+"""How often the log is looked at while CBC runs."""
+
+BOUND_LINES = (
+    re.compile(r"^\S* Cut generation complete .* (-?[\d.e+]+) in \d+ pass", re.MULTILINE),
+    re.compile(r"^.{2} *\d+ +\d+ +\d+ .*?(-?[\d.e+]+) +[\d.]+% +[\d.]+$", re.MULTILINE),
+)
+"""Where the log tells a bound: after the root's cuts, and in the table of branch and bound."""
 
 TOLERANCES = (
     "primalTolerance 1e-7",
@@ -70,7 +83,12 @@ class TimedCbc(pulp.COIN_CMD):  # type: ignore[misc]  # PuLP has no types
 
 
 def solve_cbc(
-    program: Program, *, start: NDArray[np.float64] | None, deadline: Deadline, threads: int
+    program: Program,
+    *,
+    start: NDArray[np.float64] | None,
+    deadline: Deadline,
+    threads: int,
+    report: Report | None = None,
 ) -> Answer:
     """Solve a program with CBC."""
     variables = _make_variables(program)
@@ -103,13 +121,43 @@ def solve_cbc(
         )
         solver.tmpDir = directory
         try:
-            problem.solve(solver)
+            with _following(log_path, report):
+                problem.solve(solver)
         except pulp.PulpSolverError as error:
-            log = log_path.read_text(errors="replace") if log_path.exists() else ""
+            log = _read_log(log_path)
             last = log.strip().splitlines()[-1:] or ["no output"]
             return Answer.nothing(StopReason.SOLVER_ERROR, reason=f"{error}: {last[0].strip()}")
-        log = log_path.read_text(errors="replace")
+        log = _read_log(log_path)
     return read_answer(problem, variables, log, out_of_time=deadline.passed)
+
+
+@contextlib.contextmanager
+def _following(path: Path, report: Report | None) -> Iterator[None]:
+    """Look at the log of a running CBC now and then, in a thread of its own."""
+    if report is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def follow() -> None:
+        last = math.inf
+        while not ended.wait(SECONDS_BETWEEN_LOOKS):
+            bound = read_running_bound(_read_log(path))
+            if bound < last:
+                last = bound
+                report(bound=bound)
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
+
+
+def _read_log(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def _make_variables(program: Program) -> list[pulp.LpVariable]:
@@ -202,10 +250,20 @@ def read_bound(log: str) -> float:
     CBC minimises the negative and prints six digits, so one unit of the last digit is added.
     """
     told = re.search(r"^Lower bound:\s+(\S+)$", log, re.MULTILINE)
-    if told is None:
-        return math.inf
+    return math.inf if told is None else _rounded_up(told[1])
+
+
+def read_running_bound(log: str) -> float:
+    """Return the best upper bound that the unfinished log of CBC tells, infinite when none."""
+    complete = log[: log.rfind("\n") + 1]
+    told = (text for pattern in BOUND_LINES for text in pattern.findall(complete))
+    return min(map(_rounded_up, told), default=math.inf)
+
+
+def _rounded_up(text: str) -> float:
+    """Turn a printed lower bound of the minimisation into an upper bound of the maximum."""
     try:
-        printed = Decimal(told[1])
+        printed = Decimal(text)
     except InvalidOperation:
         return math.inf
     exponent = printed.as_tuple().exponent

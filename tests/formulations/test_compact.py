@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formulations import EXACT, milp
+from formulations import EXACT, methods
 from formulations.columns import build_columns
-from formulations.compact import DIGIT, MAX_SINGLE_ROW, build_compact
+from formulations.capacity import DIGIT, MAX_SINGLE_ROW
+from formulations.compact import build_compact
 from formulations.program import OBJECTIVE_SCALE, Program, objective_unit
 from instances.evaluation import evaluate
 from instances.placement import Placement
@@ -168,7 +169,7 @@ def test_programs_with_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPa
     assert entries == 2 * 2 + 2 * 3 + 2 * 4
     cbc = EXACT.get("milp-compact-cbc")
     for limit, refused in ((44, False), (18, False), (17, True), (1, True)):
-        monkeypatch.setattr(milp, "MAX_ENTRIES_CBC", limit)
+        monkeypatch.setattr(methods, "MAX_ENTRIES_CBC", limit)
         reason = cbc.supports(instance)
         assert (reason is not None) == refused
         if reason is not None:
@@ -178,4 +179,4 @@ def test_programs_with_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPa
 
 @given(instances(max_servers=4, max_rows=40))
 def test_the_quick_estimate_is_never_too_low(instance: Instance) -> None:
-    assert compact(instance).rows.row.size <= milp.most_entries(instance)
+    assert compact(instance).rows.row.size <= methods.most_entries(instance)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from formulations import EXACT, milp
+from formulations import EXACT, methods, milp
 from formulations.answer import Answer
 from formulations.compact import build_compact
 from formulations.mathopt import solve_highs, solve_scip
@@ -179,7 +179,7 @@ def test_an_answer_without_values_keeps_its_bound() -> None:
 def solve_with(monkeypatch: pytest.MonkeyPatch, instance: Instance, start, given: Answer):
     """Run a MILP method whose solver gives a certain answer."""
     monkeypatch.setattr("formulations.mathopt.solve_highs", lambda program, **options: given)
-    return milp.milp_compact(instance, rng=RNG, start=start)
+    return methods.milp_compact(instance, rng=RNG, start=start)
 
 
 def test_a_solver_that_calls_less_than_the_start_optimal_is_wrong(
@@ -238,7 +238,7 @@ def test_small_optima_are_looked_at_again_on_a_larger_scale() -> None:
     program = build_compact(instance, build_clauses(instance))
     seen: list[Program] = []
 
-    def blind(program: Program, *, start, deadline, threads) -> Answer:
+    def blind(program: Program, *, start, deadline, threads, report) -> Answer:
         """Overlook savings below 1e-6 units, as solvers do with some below 1e-7."""
         seen.append(program)
         values = np.zeros(len(program))
@@ -257,7 +257,7 @@ def test_small_optima_are_looked_at_again_on_a_larger_scale() -> None:
 
 
 def test_nothing_to_save_needs_no_solver() -> None:
-    def unused(program: Program, *, start, deadline, threads) -> Answer:
+    def unused(program: Program, *, start, deadline, threads, report) -> Answer:
         raise NotImplementedError
 
     instance, _ = RULES["no_storage"]()
