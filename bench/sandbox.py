@@ -5,6 +5,7 @@ its own whose whole process group can be killed. What ends up in the parent is a
 :class:`~bench.worker.Answer`, whatever the method does: hang, crash, raise, or eat memory.
 """
 
+import dataclasses
 import math
 import multiprocessing
 import os
@@ -21,7 +22,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench import worker
+from bench.incumbent import complete, examine
 from bench.server import start_server
+from bench.trajectory import read_told
 from bench.worker import Answer, Begun, Job, failure, pack
 from instances.errors import InputError
 from instances.placement import Placement
@@ -29,8 +32,8 @@ from instances.problem import Instance
 from instances.registry import Algorithm
 from instances.result import Outcome, StopReason
 
-GRACE_S = 1.0
-"""How long a method may overrun its time limit before it is killed."""
+GRACE_S = 0.75
+"""How long a method may overrun its time limit before it is killed; it is gone within a second."""
 
 SETUP_LIMIT_S = 300.0
 """How long a process may take until its method begins: imports, and kernels compiled at first."""
@@ -77,8 +80,10 @@ class PackedInstance:
 class SandboxedSolve:
     """A solve in flight. Call :meth:`poll` until it returns the answer.
 
-    A method that has to be killed when its time is up has still not lost the placement that it was
-    given to start from; that is the answer then, and the reason says so.
+    A method that has to be killed when its time is up, that crashes or runs out of memory, has not
+    lost what it told on the way: the best placement and bound of that are the answer then. When it
+    was killed and told nothing, the answer is the placement that it was given to start from. The
+    reason says which.
 
     Parameters
     ----------
@@ -88,6 +93,8 @@ class SandboxedSolve:
         Time and memory.
     only_ask
         Ask whether the method supports the instance, and do not run it.
+    cores
+        Logical processors to run on; None for all.
 
     Raises
     ------
@@ -105,6 +112,7 @@ class SandboxedSolve:
         start: Placement | None = None,
         parameters: Mapping[str, Any] | None = None,
         only_ask: bool = False,
+        cores: tuple[int, ...] | None = None,
     ) -> None:
         parameters = dict(parameters or {})
         algorithm.check_parameters(parameters)
@@ -117,6 +125,8 @@ class SandboxedSolve:
             start=start,
             parameters=parameters,
             only_ask=only_ask,
+            cores=cores,
+            grace_s=GRACE_S,
         )
         try:
             content = pack(job)
@@ -126,6 +136,7 @@ class SandboxedSolve:
                 "its functions must stand at the top level of a module, so that they can run in "
                 f"a process of their own ({error})",
             ) from error
+        self._instance = packed.instance
         self._limits = limits
         self._start = start if algorithm.takes_start else None
         context = multiprocessing.get_context("forkserver")
@@ -135,6 +146,7 @@ class SandboxedSolve:
             target=worker.main, args=(far_end, content, str(self._scratch)), daemon=True
         )
         self._begun_at: float | None = None
+        self._cores: tuple[int, ...] = ()
         self._connected = True
         try:
             self._process.start()
@@ -163,12 +175,20 @@ class SandboxedSolve:
             answer = self._died(exit_code)
         if answer is None and time.monotonic() >= self._deadline:
             answer = self._out_of_time()
-        if answer is not None:
-            self.kill()
-        return answer
+        if answer is None:
+            return None
+        self._end()
+        try:
+            return self._completed(answer)
+        finally:
+            self._clear()
 
     def kill(self) -> None:
         """End the process with all its descendants, and remove what they left behind."""
+        self._end()
+        self._clear()
+
+    def _end(self) -> None:
         if self._process.pid is not None:
             for kill in (os.killpg, os.kill):  # it may not lead its group yet
                 try:
@@ -178,6 +198,8 @@ class SandboxedSolve:
             self._process.join()
             self._process.close()
         self._connection.close()
+
+    def _clear(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _receive(self) -> Answer | None:
@@ -188,19 +210,25 @@ class SandboxedSolve:
                 self._connected = False
                 return None
             if isinstance(message, Begun):
-                self._begun_at = time.monotonic()
+                self._begun_at = message.at
+                self._cores = message.cores
                 limit = math.inf if self._limits.time_s is None else self._limits.time_s + GRACE_S
                 self._deadline = self._begun_at + limit
             else:
                 answer: Answer = message
-                return Answer(
-                    outcome=answer.outcome,
-                    seconds=answer.seconds,
-                    guarantee_ratio=answer.guarantee_ratio,
-                    input_error=answer.input_error,
-                    log=self._log(),
-                )
+                seconds = answer.seconds if answer.returned else self._seconds()
+                return dataclasses.replace(answer, seconds=seconds, log=self._log())
         return None
+
+    def _completed(self, answer: Answer) -> Answer:
+        """Add what was told on the way; the process is dead, and no clock runs."""
+        findings = examine(self._instance, read_told(self._scratch))
+        outcome = complete(self._instance, answer.outcome, findings, returned=answer.returned)
+        if outcome.placement is not None and outcome.placement is self._start:
+            note = "the placement is the one that it started from"
+            outcome = dataclasses.replace(outcome, reason=f"{outcome.reason}; {note}")
+        steps = () if findings.refuted else findings.steps
+        return dataclasses.replace(answer, outcome=outcome, steps=steps, cores=self._cores)
 
     def _died(self, exit_code: int) -> Answer:
         log = self._log()
@@ -208,6 +236,8 @@ class SandboxedSolve:
         if exit_code >= 0:
             reason = f"the process ended with code {exit_code} and without an answer{during}"
             return failure(StopReason.CRASHED, reason, seconds=self._seconds(), log=log)
+        if -exit_code == signal.SIGALRM and self._limits.time_s is not None:
+            return self._out_of_time()
         name = _signal_name(-exit_code)
         stop_reason, reason = StopReason.CRASHED, f"the process died of {name}{during}"
         if -exit_code == signal.SIGKILL:
@@ -223,8 +253,6 @@ class SandboxedSolve:
             reason = f"the method had not begun after {SETUP_LIMIT_S:g} s"
             return failure(StopReason.SOLVER_ERROR, reason, log=self._log())
         reason = f"killed {GRACE_S:g} s after its time limit of {self._limits.time_s:g} s"
-        if self._start is not None:
-            reason += "; the placement is the one that it started from"
         outcome = Outcome(
             stop_reason=StopReason.TIME_LIMIT,
             placement=self._start,
@@ -266,6 +294,7 @@ def solve_in_sandbox(
     start: Placement | None = None,
     parameters: Mapping[str, Any] | None = None,
     only_ask: bool = False,
+    cores: tuple[int, ...] | None = None,
 ) -> Answer:
     """Run one method in a process of its own, and wait for the answer.
 
@@ -282,6 +311,7 @@ def solve_in_sandbox(
         start=start,
         parameters=parameters,
         only_ask=only_ask,
+        cores=cores,
     ) as solve:
         while (answer := solve.poll()) is None:
             wait_for(solve)

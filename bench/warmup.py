@@ -14,6 +14,7 @@ from instances.evaluation import evaluate
 from instances.placement import Placement
 from instances.problem import Instance, Model
 from instances.registry import Algorithm, run
+from instances.result import Outcome
 from instances.structure.clauses import build_clauses
 
 TIME_LIMIT_S = 5.0
@@ -55,9 +56,14 @@ def warm(algorithms: Iterable[Algorithm]) -> None:
                 rng=np.random.default_rng(0),
                 time_limit=TIME_LIMIT_S,
                 start=start,
+                on_progress=_listen,
             )
             if outcome.placement is not None:
                 evaluate(instance, outcome.placement)
+
+
+def _listen(outcome: Outcome) -> None:
+    """Ask a method to tell on the way, so that what it computes for that is compiled, too."""
 
 
 def _instance(

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.incumbent import Step
 from bench.supplies import supplied
+from bench.trajectory import Recorder
 from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import Instance
@@ -55,6 +57,11 @@ class Job:
         The method's own.
     only_ask
         Ask whether the method supports the instance, and do not run it.
+    cores
+        Logical processors that the process may use; None for all that there are.
+    grace_s
+        Seconds beyond the time limit after which the process ends itself, should its parent be
+        too busy to end it.
     """
 
     algorithm: Algorithm
@@ -65,11 +72,24 @@ class Job:
     start: Placement | None
     parameters: dict[str, Any]
     only_ask: bool = False
+    cores: tuple[int, ...] | None = None
+    grace_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The method starts now: the clock of the time limit runs."""
+    """The method starts now: the clock of the time limit runs.
+
+    Parameters
+    ----------
+    at
+        The moment, by ``time.monotonic``, which all processes of a machine share.
+    cores
+        Logical processors that the process may use; empty when the system does not tell.
+    """
+
+    at: float
+    cores: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +108,12 @@ class Answer:
         What the method said about a parameter, when it refused one.
     log
         What the method printed, with the traceback of an exception.
+    returned
+        The outcome is what the method returned; false when it raised, died or was killed.
+    steps
+        What was known at which moment, judged; see :mod:`bench.incumbent`.
+    cores
+        Logical processors that it was allowed; empty when the system does not tell.
     """
 
     outcome: Outcome
@@ -95,6 +121,9 @@ class Answer:
     guarantee_ratio: float | None = None
     input_error: InputError | None = None
     log: str = ""
+    returned: bool = False
+    steps: tuple[Step, ...] = ()
+    cores: tuple[int, ...] = ()
 
 
 def pack(value: object) -> bytes:
@@ -109,7 +138,7 @@ def main(connection: Connection, job: bytes, scratch: str) -> None:
     """Run a job in this process, and send :class:`Begun` and :class:`Answer`."""
     _enter(Path(scratch))
     try:
-        answer = _answer(connection, pickle.loads(job))
+        answer = _answer(connection, pickle.loads(job), Recorder(Path(scratch)))
     except MemoryError:
         answer = failure(StopReason.MEMORY_LIMIT, "the method ran out of memory")
     except InputError as error:
@@ -176,7 +205,7 @@ def _enter(scratch: Path) -> None:
     tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
 
 
-def _answer(connection: Connection, job: Job) -> Answer:
+def _answer(connection: Connection, job: Job, recorder: Recorder) -> Answer:
     instance: Instance = pickle.loads(job.instance)
     algorithm = job.algorithm
     reason = algorithm.supports(instance)
@@ -195,19 +224,49 @@ def _answer(connection: Connection, job: Job) -> Answer:
         os.ftruncate(1, 0)  # the log is about the instance that was asked for
     rng = np.random.default_rng(job.seed)
     asked = dataclasses.replace(algorithm, supports=supports_everything)  # not a second time
-    with _memory_cap(job.memory_bytes):
-        connection.send_bytes(pack(Begun()))
+    cores = _pin(job.cores)
+    with _memory_cap(job.memory_bytes), _alarm(job.time_limit, job.grace_s):
+        connection.send_bytes(pack(Begun(time.monotonic(), cores)))
+        recorder.begin()
         begin = time.perf_counter()
-        outcome = run(
-            asked,
-            instance,
-            rng=rng,
-            time_limit=job.time_limit,
-            start=job.start,
-            **parameters,
-        )
-        seconds = time.perf_counter() - begin
-    return Answer(outcome=outcome, seconds=seconds, guarantee_ratio=ratio)
+        try:
+            outcome = run(
+                asked,
+                instance,
+                rng=rng,
+                time_limit=job.time_limit,
+                start=job.start,
+                on_progress=recorder,
+                **parameters,
+            )
+            seconds = time.perf_counter() - begin
+        finally:
+            recorder.finish()
+    return Answer(outcome=outcome, seconds=seconds, guarantee_ratio=ratio, returned=True)
+
+
+def _pin(cores: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Keep this process on some processors where that is allowed; return those it may use."""
+    if not hasattr(os, "sched_setaffinity"):
+        return ()
+    if cores is not None:
+        with contextlib.suppress(OSError):  # not allowed: what is recorded says so
+            os.sched_setaffinity(0, cores)
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
+@contextlib.contextmanager
+def _alarm(time_limit: float | None, grace_s: float) -> Iterator[None]:
+    """Let the kernel end this process some time after its limit, unless the parent is faster."""
+    if time_limit is None:
+        yield
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, time_limit + grace_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 @contextlib.contextmanager

@@ -248,6 +248,7 @@ def _without_placement(instance: Instance, outcome: Outcome, seconds: float) -> 
         StopReason.CRASHED,
         StopReason.MEMORY_LIMIT,
         StopReason.SOLVER_ERROR,
+        StopReason.WRONG_CLAIM,
     )
     return Result(
         status=Status.ERROR if failed else Status.NO_SOLUTION,

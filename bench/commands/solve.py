@@ -10,7 +10,9 @@ from typing import Any
 
 from bench.algorithms import find_algorithm
 from bench.commands.output import complain, print_block, print_json, require_writable
-from bench.formats import gap_text, seconds_text, value_text
+from bench.formats import gap_text, plural, seconds_text, value_text
+from bench.incumbent import Step, trajectory
+from bench.kinds import kind_of
 from bench.pool import Pool
 from bench.presets import AUTO, NONE
 from bench.sandbox import Limits, PackedInstance, SandboxedSolve, solve_in_sandbox
@@ -165,11 +167,13 @@ def _as_json(solved: Solved, written: str | None) -> dict[str, Any]:
         "parameters": {**solved.algorithm.parameters, **solved.parameters},
         "status": result.status.value,
         "stop_reason": result.stop_reason.value,
+        "kind": kind_of(result.status, result.stop_reason).value,
         "reason": result.reason,
         "saving_ms": result.saving_ms,
         "latency_ms": result.latency_ms,
         "empty_latency_ms": empty,
         "bound_saving_ms": result.bound_saving_ms,
+        "bound_certified": result.bound_certified,
         "gap": result.gap,
         "seconds": result.seconds,
         "claimed_saving_ms": result.claimed_saving_ms,
@@ -179,8 +183,13 @@ def _as_json(solved: Solved, written: str | None) -> dict[str, Any]:
             if guarantee is None
             else {"formula": guarantee.formula, "ratio": solved.answer.guarantee_ratio}
         ),
+        "trajectory": [dataclasses.asdict(step) for step in _steps(solved)],
         "placement": written,
     }
+
+
+def _steps(solved: Solved) -> tuple[Step, ...]:
+    return trajectory(solved.answer.steps, solved.result)
 
 
 def _start_facts(start: Start) -> dict[str, Any]:
@@ -210,6 +219,8 @@ def _as_text(solved: Solved, written: str | None) -> tuple[str, Mapping[str, str
         if solved.start.placement is not None:
             saving = value_text(solved.start.saving_ms)
             lines["start"] = f"{solved.start.algorithm}, saving {saving} ms per token"
+    if solved.answer.steps:
+        lines["on the way"] = _on_the_way(_steps(solved))
     if result.reason:
         lines["note"] = result.reason
     lines["placement"] = "not written (-o FILE writes it)" if written is None else f"in {written}"
@@ -227,8 +238,26 @@ def _gap(result: Result) -> str:
         return "none: no placement saves more"
     if math.isfinite(result.gap):
         bound = value_text(result.bound_saving_ms)
-        return f"at most {gap_text(result.gap)}: no placement saves more than {bound} ms per token"
+        certified = " (certified)" if result.bound_certified else ""
+        text = f"at most {gap_text(result.gap)}: no placement saves more than {bound} ms per token"
+        return text + certified
     return "not known: this method proves no bound"
+
+
+def _on_the_way(steps: Sequence[Step]) -> str:
+    """Say when placements and bounds became better."""
+    parts = []
+    savings = [step for step in steps if not math.isnan(step.saving_ms)]
+    for what, values in (
+        ("placement", [(step.seconds, step.saving_ms) for step in savings]),
+        ("bound", [(step.seconds, step.bound_saving_ms) for step in steps]),
+    ):
+        known = [(at, value) for at, value in values if math.isfinite(value)]
+        better = [at for at, value in dict((v, (at, v)) for at, v in reversed(known)).values()]
+        if better:
+            last = seconds_text(max(better))
+            parts.append(f"{plural(len(better), what)}, the best after {last}")
+    return "; ".join(parts)
 
 
 def _guarantee(solved: Solved) -> str:

@@ -1,7 +1,10 @@
 """Methods that do what methods must not do."""
 
+import ctypes
+import math
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +18,7 @@ from instances.errors import InputError
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm, Guarantee
-from instances.result import Outcome, StopReason
+from instances.result import OnProgress, Outcome, StopReason
 
 WARM_UP = "warm-up"
 """Warm-up instances have this in their names; most methods here behave on them."""
@@ -187,6 +190,155 @@ def sleep_on(
     return sleep(instance, rng=rng, time_limit=time_limit)
 
 
+def report(
+    on_progress: OnProgress | None,
+    placement: Placement | None,
+    *,
+    bound: float = math.inf,
+    certified: bool = False,
+    claim: float = math.nan,
+) -> None:
+    if on_progress is not None:
+        on_progress(
+            Outcome(
+                stop_reason=StopReason.TIME_LIMIT,
+                placement=placement,
+                proven_optimal=False,
+                bound_saving_ms=bound,
+                bound_certified=certified,
+                claimed_saving_ms=claim,
+            )
+        )
+
+
+def good(instance: Instance) -> Placement:
+    """The placement of the fixture ``tiny_placement``, which saves 9 ms; else nothing."""
+    if _warming(instance):
+        return Placement.empty(instance)
+    return Placement.of(instance, [(0, 0), (0, 4), (1, 1), (1, 3), (1, 5)])
+
+
+def _tell(instance: Instance, on_progress: OnProgress | None) -> None:
+    """Tell of a bound, of nothing stored, and of a good placement with a certified bound."""
+    report(on_progress, None, bound=25.0)
+    report(on_progress, Placement.empty(instance), bound=24.0)
+    report(on_progress, good(instance), bound=20.0, certified=True, claim=math.nan)
+
+
+def tell_and_sleep(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+    start: Placement | None = None,
+) -> Placement:
+    _tell(instance, on_progress)
+    return sleep(instance, rng=rng, time_limit=time_limit)
+
+
+def tell_and_segfault(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+) -> Placement:
+    _tell(instance, on_progress)
+    if not _warming(instance):
+        time.sleep(0.05)  # the newest record waits a few milliseconds after the one before
+        ctypes.string_at(0)
+    return Placement.empty(instance)
+
+
+def tell_and_eat(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+) -> Placement:
+    _tell(instance, on_progress)
+    return eat(instance, rng=rng, time_limit=time_limit)
+
+
+def tell_and_raise(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+) -> Placement:
+    _tell(instance, on_progress)
+    return complain(instance, rng=rng, time_limit=time_limit)
+
+
+def tell_and_ignore_signals(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+) -> Placement:
+    """Hear no signal that can be ignored, and never end."""
+    _tell(instance, on_progress)
+    if not _warming(instance):
+        for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
+        while True:
+            time.sleep(600)
+    return Placement.empty(instance)
+
+
+def tell_overfull(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+) -> Placement:
+    """Tell of a placement that does not fit, and return one that does."""
+    report(on_progress, overfull(instance, rng=rng, time_limit=time_limit))
+    return Placement.empty(instance)
+
+
+def tell_low_bound(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+) -> Placement:
+    """Tell of a bound that the placement found later refutes."""
+    report(on_progress, None, bound=0.0 if _warming(instance) else 8.0)
+    return good(instance)
+
+
+def tell_nonsense(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+) -> Placement:
+    if on_progress is not None and not _warming(instance):
+        on_progress(good(instance))  # type: ignore[arg-type]
+    return Placement.empty(instance)
+
+
+def tell_and_find_nothing(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None,
+    on_progress: OnProgress | None = None,
+) -> Outcome:
+    """Return less than what was told."""
+    _tell(instance, on_progress)
+    return Outcome(stop_reason=StopReason.TIME_LIMIT, placement=None, proven_optimal=False)
+
+
 def _algorithm(name: str, solve: object, **options: object) -> Algorithm:
     return Algorithm(
         name=name,
@@ -221,3 +373,12 @@ POOL = _algorithm("pool", pool)
 REFUSE = _algorithm("refuse", behaved, supports=_refuse)
 KEEP_START = _algorithm("keep-start", keep_start)
 CLOSURE = _algorithm("closure", lambda instance, *, rng, time_limit: Placement.empty(instance))
+TELL_AND_SLEEP = _algorithm("tell-and-sleep", tell_and_sleep)
+TELL_AND_SEGFAULT = _algorithm("tell-and-segfault", tell_and_segfault)
+TELL_AND_EAT = _algorithm("tell-and-eat", tell_and_eat)
+TELL_AND_RAISE = _algorithm("tell-and-raise", tell_and_raise)
+TELL_AND_IGNORE_SIGNALS = _algorithm("tell-and-ignore-signals", tell_and_ignore_signals)
+TELL_OVERFULL = _algorithm("tell-overfull", tell_overfull)
+TELL_LOW_BOUND = _algorithm("tell-low-bound", tell_low_bound)
+TELL_NONSENSE = _algorithm("tell-nonsense", tell_nonsense)
+TELL_AND_FIND_NOTHING = _algorithm("tell-and-find-nothing", tell_and_find_nothing)

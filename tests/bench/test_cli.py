@@ -348,7 +348,7 @@ def test_time_limit_is_kept_for_methods_that_ignore_it(call: Call, file: Path) -
     code, out, err = call("solve", file, "--with", "spin", "--time-limit", "0.2", "--json")
     assert code == 1
     assert json.loads(out)["stop_reason"] == "time_limit"
-    assert "killed 1 s after its time limit of 0.2 s" in _one_line(err)
+    assert "killed 0.75 s after its time limit of 0.2 s" in _one_line(err)
 
 
 @pytest.mark.usefixtures("registered")
@@ -532,3 +532,36 @@ def test_check_refuses_an_overfull_server(call: Call, file: Path, tmp_path: Path
     assert (code, out) == (2, "")
     for text in ("p.json", "near", "30", "20"):
         assert text in _one_line(err)
+
+
+@pytest.mark.usefixtures("registered")
+def test_killed_solve_leaves_its_incumbent_bound_and_trajectory(
+    call: Call, tiny: Instance, file: Path, tmp_path: Path
+) -> None:
+    words = ["solve", file, "--with", "tell-and-sleep", "--time-limit", "0.2"]
+    target = tmp_path / "p.json"
+    code, out, err = call(*words, "--json", "-o", target)
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    assert (answer["status"], answer["stop_reason"], answer["kind"]) == (
+        "feasible",
+        "time_limit",
+        "feasible",
+    )
+    assert (answer["saving_ms"], answer["bound_saving_ms"]) == (9.0, 20.0)
+    assert answer["bound_certified"] is True
+    assert evaluate(tiny, read_placement(target, tiny)).saving_ms == 9.0
+    assert answer["trajectory"][0]["saving_ms"] is None
+    assert answer["trajectory"][0]["bound_saving_ms"] == 25.0
+    last = answer["trajectory"][-1]
+    assert (last["saving_ms"], last["bound_saving_ms"], last["bound_certified"]) == (
+        9.0,
+        20.0,
+        True,
+    )
+    code, out, _ = call(*words)
+    assert code == 0
+    assert "feasible, stopped by time limit" in out
+    assert "no placement saves more than 20 ms per token (certified)" in out
+    assert "the best after" in out
+    assert "killed 0.75 s after its time limit of 0.2 s; the placement is the one that" in out

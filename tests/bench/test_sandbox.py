@@ -74,8 +74,8 @@ def test_hang_is_killed_on_time(
 ) -> None:
     answer = _run(algorithm, packed, time_s=0.2)
     assert answer.outcome.stop_reason is StopReason.TIME_LIMIT
-    assert "killed 1 s after its time limit of 0.2 s" in answer.outcome.reason
-    assert answer.seconds >= 1.2
+    assert "killed 0.75 s after its time limit of 0.2 s" in answer.outcome.reason
+    assert answer.seconds >= 0.95
     result = judge(tiny, answer.outcome, seconds=answer.seconds)
     assert result.status is Status.NO_SOLUTION
 
