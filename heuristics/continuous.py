@@ -178,7 +178,7 @@ CONTINUOUS_GREEDY = Algorithm(
         formula=f"F >= (1 - (1 + 1/T)^-T) OPT, T = {STEPS} steps; "
         "F = OPT where no user has two servers",
         scope="K = 1, any servers and sizes, up to what the outcome says that knapsacks lost",
-        source="docs/theory.md, section 8",
+        source="docs/theory.md, G2",
         ratio=_ratio,
     ),
 )

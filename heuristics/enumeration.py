@@ -215,7 +215,7 @@ GREEDY_ENUMERATION = Algorithm(
         formula="F >= OPT / max(2, 1 + R/3), R servers short of storage; one size: "
         "F >= (1/2 + 3 / (2 M)) OPT, M slots; users of one server: F >= 3 / (3 + R) OPT",
         scope="K = 1; 3/4 on one server",
-        source="docs/theory.md, section 8",
+        source="docs/theory.md, section 8.6",
         ratio=_ratio,
     ),
 )

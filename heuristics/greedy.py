@@ -111,7 +111,7 @@ GREEDY = Algorithm(
     guarantee=Guarantee(
         formula="F >= 1/2 OPT",
         scope="K = 1, all experts of one size",
-        source="docs/theory.md, G1",
+        source="docs/theory.md, section 4",
         ratio=_ratio,
     ),
 )

@@ -308,7 +308,7 @@ LP_ROUNDING = Algorithm(
         formula="F >= (1 - (1 - 1/D)^D) B OPT, D most servers in a clause; B = 1 for one size, "
         "else the least max(1/2, 1 - s / Q)",
         scope="K = 1, any servers and sizes; within 1e-6 for the LP's tolerance",
-        source="docs/theory.md, section 8",
+        source="docs/theory.md, section 8.5",
         ratio=_ratio,
     ),
 )

@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import numpy as np
 import pytest
 
@@ -193,3 +196,26 @@ def test_pairs_are_refused_with_the_reason() -> None:
     guarantee = HEURISTICS.get("lp-rounding").guarantee
     assert guarantee is not None
     assert guarantee.ratio(instance) is None
+
+
+@pytest.mark.parametrize(("servers", "experts"), [(4, 2), (8, 2), (6, 3)])
+def test_no_placement_does_better_against_the_lp_than_the_bound_in_the_limit(
+    servers: int, experts: int
+) -> None:
+    # a user for every set of D servers, who wants all D experts; every server holds one
+    groups = list(itertools.combinations(range(servers), experts))
+    instance = one_layer(
+        rows=[(user, [x], 1.0) for user in range(len(groups)) for x in range(experts)],
+        capacity=[1] * servers,
+        latency=[[0.0 if n in group else 2.0 for n in range(servers)] for group in groups],
+        cloud=[1.0] * len(groups),
+        sizes=[[1] * experts],
+        top_k=1,
+    )
+    _, value = relaxed(Coverage.of(instance))
+    assert value == pytest.approx(experts * len(groups), rel=1e-6)
+    best = best_saving(instance)
+    missed = math.comb(servers - servers // experts, experts) / len(groups)
+    assert best == pytest.approx((1 - missed) * value, rel=1e-6)
+    assert best >= (1 - (1 - 1 / experts) ** experts) * value  # the bound, reached in the limit
+    assert judge(instance, outcome_of(instance), seconds=0.0).saving_ms == pytest.approx(best)

@@ -1,16 +1,21 @@
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
 
 from heuristics import HEURISTICS
+from heuristics.successive import best_response
+from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.evaluation import evaluate
 from instances.placement import Placement
 from instances.problem import Instance, Model
 from instances.registry import run
 from instances.result import StopReason
+from instances.structure.clauses import build_clauses
+from instances.structure.tables import exact_curves
 from tests.heuristics.test_baselines import one_layer, solve
 from tests.strategies import random_instance
 
@@ -210,3 +215,64 @@ def test_curvature_of_a_hand_made_instance() -> None:
     guarantee = HEURISTICS.get("successive-modular").guarantee
     assert guarantee is not None
     assert guarantee.ratio(instance) == 0.25
+
+
+# -- what one server at a time cannot do --------------------------------------------------------
+
+MARGIN = 0.05
+
+
+def many_small_groups(servers: int, slots: int, top_k: int) -> tuple[Instance, Placement]:
+    """Every set of K of N c experts is wanted a little; baits fill one server each.
+
+    Where K experts fit on no server: one set of K, and single experts worth a margin together.
+    """
+    room = servers * slots
+    near = range(room)
+    rows: list[tuple[int, list[int], float]] = []
+    if slots >= top_k:
+        wanted = list(itertools.combinations(near, top_k))
+        rows += [(0, list(chosen), 1.0 / len(wanted)) for chosen in wanted]
+        for first in range(room, 2 * room, slots):
+            bait = itertools.combinations(range(first, first + slots), top_k)
+            rows += [(0, list(chosen), (1 + MARGIN) / len(wanted)) for chosen in bait]
+    else:
+        rows.append((0, list(range(top_k)), 1.0))
+        rows += [(0, [room + i], MARGIN * (0.9 + 0.001 * i) / room) for i in near]
+    instance = one_layer(
+        rows=rows,
+        capacity=[slots] * servers,
+        latency=[[0.0] * servers],
+        cloud=[1.0],
+        sizes=[[1] * (2 * room)],
+        top_k=top_k,
+    )
+    spread = Placement.of(instance, [(i // slots, i) for i in near])
+    return instance, spread
+
+
+@pytest.mark.parametrize(
+    ("servers", "slots", "top_k"),
+    [(2, 4, 3), (2, 3, 3), (3, 2, 2), (2, 4, 4), (2, 2, 3), (3, 1, 2)],
+)
+def test_no_order_and_no_number_of_passes_over_single_servers_helps(
+    servers: int, slots: int, top_k: int
+) -> None:
+    instance, spread = many_small_groups(servers, slots, top_k)
+    share = servers * math.comb(slots, top_k) / math.comb(servers * slots, top_k)
+    assert share <= servers ** (1.0 - top_k)
+    most = (1 + MARGIN) * share if slots >= top_k else MARGIN
+    possible = evaluate(instance, spread)
+    assert possible.feasible
+    assert possible.saving_ms >= 1 - 1e-12
+    clauses = build_clauses(instance)
+    for order in itertools.permutations(range(servers)):
+        stored = np.zeros((servers, instance.num_experts), dtype=np.bool_)
+        for server in 3 * order:
+            stored[server] = best_response(
+                instance, clauses, stored, server, exact_curves, Deadline.after(None)
+            )
+            saving = evaluate(instance, Placement(stored)).saving_ms
+            assert saving <= most * (1 + 1e-12)
+    saving = evaluate(instance, solve("successive-dp", instance)).saving_ms
+    assert saving <= most * (1 + 1e-12)
