@@ -60,7 +60,7 @@ def placement_to_dict(instance: Instance, placement: Placement) -> dict[str, Any
 
 def instance_text(instance: Instance) -> str:
     """Return the canonical text of an instance file."""
-    return _text(instance_to_dict(instance))
+    return document_text(instance_to_dict(instance))
 
 
 def placement_text(instance: Instance, placement: Placement) -> str:
@@ -71,7 +71,7 @@ def placement_text(instance: Instance, placement: Placement) -> str:
     InputError
         When the placement does not have the shape of the instance.
     """
-    return _text(placement_to_dict(instance, placement))
+    return document_text(placement_to_dict(instance, placement))
 
 
 def _model_to_dict(model: Model) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _slices(values: list[int], offsets: list[int]) -> list[list[int]]:
     return [values[a:b] for a, b in pairwise(offsets)]
 
 
-def _text(document: dict[str, Any]) -> str:
+def document_text(document: dict[str, Any]) -> str:
     """Write each field on a line of its own, and each entry of a list or object in it."""
     return _block([(_json(key), _field(value)) for key, value in document.items()], 0) + "\n"
 

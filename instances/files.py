@@ -11,6 +11,7 @@ import os
 import secrets
 import zlib
 from pathlib import Path
+from typing import Any
 
 from instances.archive import archive_bytes, instance_from_archive
 from instances.documents import (
@@ -34,9 +35,11 @@ __all__ = [
     "placement_to_dict",
     "read_bytes",
     "read_instance",
+    "read_json",
     "read_placement",
     "write_atomically",
     "write_instance",
+    "write_json",
     "write_placement",
 ]
 
@@ -109,6 +112,34 @@ def write_placement(path: StrPath, instance: Instance, placement: Placement) -> 
     suffix = _suffix(path, PLACEMENT_SUFFIXES)
     placement.check_capacity(instance)
     write_atomically(path, _compressed(placement_text(instance, placement).encode(), suffix))
+
+
+def read_json(path: StrPath) -> Any:
+    """Read a ``.json`` or ``.json.gz`` file and decode it.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    """
+    suffix = _suffix(path, PLACEMENT_SUFFIXES)
+    data = read_bytes(path)
+    try:
+        return decode_json(_decompressed(data, suffix))
+    except InputError as error:
+        raise error.in_file(os.fspath(path)) from None
+
+
+def write_json(path: StrPath, text: str) -> None:
+    """Write a ``.json`` or ``.json.gz`` file.
+
+    Raises
+    ------
+    InputError
+        When the suffix is unknown or the file cannot be written.
+    """
+    suffix = _suffix(path, PLACEMENT_SUFFIXES)
+    write_atomically(path, _compressed(text.encode(), suffix))
 
 
 def write_atomically(path: StrPath, data: bytes) -> None:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from instances.checker import check
 from instances.errors import InputError
 from instances.evaluation import evaluate
+from instances.multipliers import Multipliers
 from instances.placement import Placement
 from instances.problem import Instance
 
@@ -63,6 +64,9 @@ class Outcome:
         The method's own value of its placement, ms per token; NaN when it has none.
     reason
         A sentence for people; empty when there is nothing to say.
+    multipliers
+        What proves the bound by the formula of :mod:`instances.multipliers`, where that is how it
+        was found; they can be written down as a certificate.
     """
 
     stop_reason: StopReason
@@ -72,6 +76,7 @@ class Outcome:
     bound_certified: bool = False
     claimed_saving_ms: float = math.nan
     reason: str = ""
+    multipliers: Multipliers | None = None
 
 
 OnProgress = Callable[[Outcome], None]

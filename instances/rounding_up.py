@@ -28,15 +28,18 @@ def round_up(value: Fraction) -> float:
 
 
 def sum_up(values: Iterable[float]) -> float:
-    """Return a double that is not below the exact sum of doubles, and within 2 units of it.
+    """Return the smallest double that is not below the exact sum of doubles.
 
     Examples
     --------
-    >>> sum_up([1.0, 2.0**-80]) > 1.0
-    True
+    >>> sum_up([1.0, 2.0]), sum_up([1.0, 2.0**-80]) > 1.0
+    (3.0, True)
     """
-    # fsum rounds the exact sum once; the nearest double may lie half a unit below it
-    return math.nextafter(math.fsum(values), math.inf)
+    terms = list(values)
+    nearest = math.fsum(terms)  # the exact sum, rounded once
+    if math.isinf(nearest) or math.fsum([*terms, -nearest]) <= 0.0:
+        return nearest
+    return math.nextafter(nearest, math.inf)
 
 
 def grown(value: float, roundings: int) -> float:

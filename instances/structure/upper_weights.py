@@ -96,10 +96,25 @@ def upper_weights(instance: Instance, clauses: Clauses, *, headroom: int = 2) ->
         weight_ms=count * unit,
         unit_ms=unit,
         largest_ms=unit * 2.0**EXACT_BITS,  # infinite near the end of doubles
-        # a product below the normal range is off by at most half of the smallest double, and is
-        # left out when it vanishes; at most one of them for each row and server
-        vanished_ms=instance.num_rows * instance.num_servers * 2.0**-1074,
+        vanished_ms=_vanished_ms(instance),
     )
+
+
+def _vanished_ms(instance: Instance) -> float:
+    """Return what products below the normal range of doubles may lose.
+
+    Each is off by at most half of the smallest double, and left out when it vanishes; there is at
+    most one of them for each row and server. Most instances have none.
+    """
+    times = np.column_stack(
+        [instance.latency_ms, instance.cloud_latency_ms, instance.local_latency_ms]
+    )
+    steps = np.diff(np.sort(times, axis=1), axis=1)
+    least_step = float(steps[steps > 0.0].min(initial=1.0))
+    rates = instance.demand_rate
+    if float(rates[rates > 0.0].min(initial=1.0)) * least_step >= 2.0**-1021:
+        return 0.0
+    return instance.num_rows * instance.num_servers * 2.0**-1074
 
 
 def _unit(total_ms: float, headroom: int) -> float:
