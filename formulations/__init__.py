@@ -1,5 +1,6 @@
 """Exact methods and bounds."""
 
+from formulations.bounds.lp import LP
 from formulations.brute_force import BRUTE_FORCE
 from formulations.cpsat_method import CP_SAT
 from formulations.layer_enumeration import LAYER_ENUMERATION
@@ -28,4 +29,9 @@ for _algorithm in (
 ):
     EXACT.register(_algorithm)
 
-__all__ = ["EXACT"]
+BOUNDS: Registry[Algorithm] = Registry("bound", entry_point_group="moeplace.bounds")
+
+for _algorithm in (LP,):
+    BOUNDS.register(_algorithm)
+
+__all__ = ["BOUNDS", "EXACT"]

@@ -1,0 +1,1 @@
+"""Methods whose answer is a bound."""
