@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from instances.conformance_cases import Case, conformance_cases
+from instances.deadline import counting_looks
 from instances.draws import Draws
 from instances.errors import InputError
 from instances.placement import Placement
@@ -35,6 +36,12 @@ from instances.result import Outcome, Result, Status, StopReason, judge
 
 TOLERANCE = 1e-9
 """Relative difference between two savings that is excused."""
+
+LOOKS = (1, 3, 10, 30)
+"""Looks at the clock after which a method is interrupted."""
+
+EVERY = 4
+"""Of the cases every fourth is interrupted."""
 
 SCALE = 4.0
 """Factor on all rates; a power of two, so that nothing is rounded differently."""
@@ -307,6 +314,31 @@ def _honours_its_time_limit(subject: Subject) -> Iterator[tuple[str, str]]:
             yield case.instance.name, f"time limit of 0 s: stopped by {result.stop_reason}"
 
 
+def _returns_what_it_has_half_way(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Interrupt the method at its n-th look at the clock; one that never looks is not interrupted.
+
+    Only looks through :class:`~instances.deadline.Deadline` are counted.
+    """
+    for case in list(subject.supported)[::EVERY]:
+        for looks in LOOKS:
+            with counting_looks():
+                outcome = subject.outcome(case.instance, time_limit=float(looks))
+            result = judge(case.instance, outcome, seconds=0.0)
+            when = f"interrupted at look {looks} at the clock"
+            if result.status is Status.ERROR:
+                yield case.instance.name, f"{when}: {result.reason}"
+            elif result.placement is None and not subject.algorithm.exact:
+                yield case.instance.name, f"{when}: returns no placement"
+            elif result.stop_reason is StopReason.COMPLETED:
+                whole = subject.result(case).saving_ms
+                if _differ(result.saving_ms, whole, case):
+                    yield (
+                        case.instance.name,
+                        f"{when}: says that it completed, but saves {result.saving_ms} ms where "
+                        f"it saves {whole} ms without a limit",
+                    )
+
+
 def _never_spoils_its_start(subject: Subject) -> Iterator[tuple[str, str]]:
     if not subject.algorithm.takes_start:
         return
@@ -360,6 +392,7 @@ CHECKS: tuple[Check, ...] = (
     Check("scales with the rates", _scales_with_the_rates),
     Check("refuses unknown parameters", _refuses_unknown_parameters),
     Check("honours its time limit", _honours_its_time_limit),
+    Check("returns what it has half-way", _returns_what_it_has_half_way),
     Check("never spoils its start", _never_spoils_its_start),
 )
 """All rules, for ``pytest.mark.parametrize("check", CHECKS, ids=str)``."""

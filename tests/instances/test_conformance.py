@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from formulations import EXACT
 from heuristics import HEURISTICS
 from instances.conformance import CHECKS, Check, Finding, Subject, check_algorithm
 from instances.conformance_cases import conformance_cases
+from instances.deadline import Deadline
 from instances.families import generate
 from instances.placement import Placement
 from instances.problem import Instance
@@ -82,6 +84,7 @@ def test_the_cases_hold_every_extreme() -> None:
     assert instances["no-rows"].num_rows == 0
     assert instances["k-equals-e"].top_k == instances["k-equals-e"].models[0].experts
     assert instances["one-of-each"].num_experts == 1
+    assert {1, 2} <= {instance.num_layers for instance in instances.values()}
     far = instances["a-server-that-nobody-reaches"]
     assert (far.latency_ms[:, 1] > far.cloud_latency_ms).all()
     shapes = {(case.instance.num_servers, case.instance.top_k) for case in cases if case.tie_free}
@@ -112,8 +115,58 @@ def test_a_method_that_gives_up_is_found() -> None:
     def shy(instance: Instance, **_: Any) -> Outcome:
         return Outcome(stop_reason=StopReason.TIME_LIMIT, placement=None, proven_optimal=False)
 
-    assert broken(algorithm(quitter)) == {"honours its time limit"}
+    assert broken(algorithm(quitter)) == {
+        "honours its time limit",
+        "returns what it has half-way",
+    }
     assert {"is feasible", "honours its time limit"} <= broken(algorithm(shy))
+
+
+def test_a_method_that_fails_half_way_is_found() -> None:
+    def in_steps(
+        instance: Instance, deadline: Deadline, stored: NDArray[np.bool_]
+    ) -> tuple[Placement, bool]:
+        """Store one copy between two looks at the clock."""
+        for server, capacity in enumerate(instance.capacity_bytes):
+            for expert in range(instance.num_experts):
+                if deadline.passed:
+                    return Placement(stored), False
+                if (
+                    stored[server] @ instance.expert_bytes + instance.expert_bytes[expert]
+                    <= capacity
+                ):
+                    stored[server, expert] = True
+        return Placement(stored), True
+
+    def honest(
+        instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+    ) -> Placement:
+        empty = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
+        return in_steps(instance, Deadline.after(time_limit), empty)[0]
+
+    def last_minute(
+        instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+    ) -> Placement:
+        """Have an answer at once, and spoil it before it is finished."""
+        deadline = Deadline.after(time_limit)
+        if deadline.passed:
+            return Placement.empty(instance)
+        placement, finished = in_steps(
+            instance, deadline, np.zeros_like(Placement.empty(instance).stored)
+        )
+        return placement if finished else Placement(np.ones_like(placement.stored))
+
+    def pretender(
+        instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
+    ) -> Outcome:
+        deadline = Deadline.after(time_limit)
+        placement, _ = in_steps(instance, deadline, np.zeros_like(Placement.empty(instance).stored))
+        return Outcome(stop_reason=StopReason.COMPLETED, placement=placement, proven_optimal=False)
+
+    half_way = "returns what it has half-way"
+    assert half_way not in broken(algorithm(honest))
+    for liar in (last_minute, pretender):
+        assert half_way in broken(algorithm(liar))
 
 
 def test_a_false_objective_is_found() -> None:
