@@ -439,10 +439,14 @@ def _add_conformance(commands: Any) -> None:
         commands,
         "conformance",
         "conformance",
-        "try a method on small and extreme instances, and see whether it keeps all rules",
-        example="  moeplace conformance greedy",
+        "try a method or a family, also a plug-in of yours, and see whether it keeps all rules",
+        about=(
+            "Methods are tried on small, odd and extreme instances; families in their smallest "
+            "sizes."
+        ),
+        example="  moeplace conformance greedy\n  moeplace conformance mixtral",
     )
-    parser.add_argument("method", metavar="NAME", help="see: moeplace list")
+    parser.add_argument("name", metavar="NAME", help="a method or a family; see: moeplace list")
     _add_json(parser)
 
 

@@ -86,12 +86,33 @@ class Registry(Generic[Spec]):
         return len(self._specs)
 
     def _load_plugins(self) -> None:
+        """Register what installed packages offer; all of it, or nothing and an error each time."""
         if self._pending_group is None:
             return
-        specs = [point.load() for point in metadata.entry_points(group=self._pending_group)]
+        own = dict(self._specs)
+        try:
+            for point in metadata.entry_points(group=self._pending_group):
+                self._register_plugin(point, own)
+        except InputError:
+            self._specs = own
+            raise
         self._pending_group = None
-        for spec in specs:
-            self.register(spec)
+
+    def _register_plugin(self, point: metadata.EntryPoint, own: Mapping[str, Spec]) -> None:
+        package = point.dist.name if point.dist else "an installed package"
+        place = f"plug-in {point.name!r} of {package}"
+        try:
+            spec = point.load()
+        except Exception as error:  # a stranger's module may raise anything; it is named here
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(place, f"cannot be loaded: {what}") from error
+        kinds = {type(each) for each in own.values()}  # plug-ins are of the kind of our own
+        if kinds and type(spec) not in kinds:
+            named = " or ".join(sorted(kind.__name__ for kind in kinds))
+            raise InputError(place, f"{point.value} is no {named}, but {type(spec).__name__}")
+        if spec.name in self._specs:
+            raise InputError(place, f"{self.noun} {spec.name!r} is already registered")
+        self._specs[spec.name] = spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,7 @@ class Family:
         )
 
 
-FAMILIES = Registry[Family]("family")
+FAMILIES = Registry[Family]("family", entry_point_group="moeplace.families")
 
 
 def generate(family_name: str, *, size: str, seed: int, **options: str) -> Instance:

@@ -50,10 +50,14 @@ def test_unknown_name_lists_the_known_and_the_closest(fruits):
 
 
 class EntryPoint:
+    name, value, dist = "kiwi", "fruits:KIWI", None
+
     def __init__(self, fruit):
         self.fruit = fruit
 
     def load(self):
+        if isinstance(self.fruit, Exception):
+            raise self.fruit
         return self.fruit
 
 
@@ -79,6 +83,28 @@ def test_plugins_are_loaded_at_first_use_and_once(monkeypatch, use):
     use(registry)
     use(registry)
     assert asked == ["fruits.fresh"]
+
+
+@pytest.mark.parametrize(
+    ("offered", "problem"),
+    [
+        ([ModuleNotFoundError("No module named 'x'")], "cannot be loaded: ModuleNotFoundError: No"),
+        ([TypeError("one\ntwo")], "cannot be loaded: TypeError: one two"),
+        (["kiwi"], "fruits:KIWI is no Fruit, but str"),
+        ([Fruit("apple")], "fruit 'apple' is already registered"),
+        ([Fruit("kiwi"), Fruit("kiwi")], "fruit 'kiwi' is already registered"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_named_each_time(monkeypatch, offered, problem):
+    points = [EntryPoint(fruit) for fruit in offered]
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: points)
+    registry = Registry("fruit", entry_point_group="fruits.fresh")
+    apple = registry.register(Fruit("apple"))
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"^plug-in 'kiwi' of an installed package: {problem}"):
+            list(registry)
+    points.clear()
+    assert list(registry) == [apple]
 
 
 def test_no_plugins_without_a_group(monkeypatch, fruits):
