@@ -10,14 +10,15 @@ from bench.commands.output import print_columns, print_json
 def execute(arguments: argparse.Namespace) -> int:
     """List one group, or all of them."""
     groups = [arguments.group] if arguments.group else list(_GROUPS)
+    content = {group: _GROUPS[group]() for group in groups}
     if arguments.json:
-        print_json({group: _GROUPS[group]() for group in groups})
+        print_json(content)
         return 0
-    for position, group in enumerate(groups):
+    for position, (group, entries) in enumerate(content.items()):
         if position:
             print()
         print(f"{group}:")
-        print_columns([_row(group, entry) for entry in _GROUPS[group]()])
+        print_columns([_row(group, entry) for entry in entries])
     return 0
 
 
