@@ -1,28 +1,41 @@
-"""Exact without a MILP solver: enumerate each layer, combine layers over the capacities.
+"""Exact without a MILP solver: enumerate what layers can be worth, combine them over storage.
 
-Layers interact through the capacities alone. Every joint placement of one layer's experts on the
-servers is scored, the best is kept for each vector of counts, and layers are added by a max-plus
-convolution over the storage used on each server (docs/theory.md, section 5).
+Layers interact through the capacities alone. At prices for storage, only placements of a layer
+near its best one can be in a better optimum; the best of these for each use of storage are listed,
+and one is chosen for each layer by dynamic programming (docs/theory.md, section 5).
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from formulations.enumeration.parts import Part, parts_of
+from formulations.enumeration.solver import OutOfMemory, PartSolver
+from formulations.start import check_start
 from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm
-from instances.result import Outcome, StopReason
+from instances.result import OnProgress, Outcome, StopReason
 from instances.structure.clauses import Clauses, build_clauses
-from instances.structure.joint import Combination, JointLayer, layer_options, stored_by
+from instances.structure.kernels import satisfied
+from instances.structure.labelling import useful_labels
+from instances.structure.upper_weights import UpperWeights, upper_weights
 
-MAX_STEPS = 2e12
-"""Most elementary steps, about an hour on one core."""
+MAX_TABLE_BYTES = 2**30
+"""Most memory for the tables of one layer."""
 
-MAX_TABLE_BYTES = 4 * 2**30
-"""Most memory for the tables of choices."""
+MAX_PLACEMENTS_LOG2 = 64
+"""Most joint placements of one layer, as a power of two. The search visits a tiny part of them, but
+not so tiny that wider layers could be promised."""
+
+_HEADROOM = 4
+"""Whole numbers go up to this many times the total weight (``MAX_WEIGHT``)."""
+
+_PRECISION = 1e-11
+"""Share of the optimum that rounding of weights may add before the weights are taken anew."""
 
 
 def layer_enumeration(
@@ -31,102 +44,186 @@ def layer_enumeration(
     rng: np.random.Generator,
     time_limit: float | None = None,
     start: Placement | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Outcome:
-    """Return a proven optimum, for few servers and small layers; any K, layers and users.
+    """Return a proven optimum, for few servers and small layers; any K, layers, users and sizes.
 
-    Time O(L 2^(E N) 2^N + L G (E + 1)^N) for a capacity grid of G cells, the product over servers
-    of storage in units of the common divisor of the expert sizes.
+    Time O(L 2^(E N) 2^N E) and O(L G (E + 1)^N) for G vectors of used storage in the worst case;
+    both fall by orders of magnitude when the Lagrangian bound is near the optimum, as it is with
+    many layers.
 
     Source: docs/theory.md, section 5.
 
     Parameters
     ----------
     start
-        Returned when time runs out before the proof; the proof itself does not need it.
+        A feasible placement: what is not better is not looked at.
+
+    Raises
+    ------
+    InputError
+        When the start does not fit.
     """
     del rng
+    if start is not None:
+        start.check_shape(instance)
+        check_start(instance, start)
     deadline = Deadline.after(time_limit)
     clauses = build_clauses(instance)
-    shape, unit = _grid(instance)
-    combination = Combination(shape)
-    for number in range(instance.num_layers):
-        layer = _joint_layer(instance, clauses, number)
-        size = int(instance.expert_bytes[layer.experts[0]])
-        most = np.minimum(instance.capacity_bytes // size, layer.experts.size)
-        options = layer_options(layer, most, deadline)
-        if options is None:
-            return Outcome(
-                stop_reason=StopReason.TIME_LIMIT,
-                placement=start,
-                proven_optimal=False,
-                reason=f"{number} of {instance.num_layers} layers enumerated",
+    while True:
+        weights = upper_weights(instance, clauses, headroom=_HEADROOM)
+        run = _Run(instance, clauses, weights, start, on_progress)
+        outcome = run.solve(deadline)
+        # rounding added less than one unit to each clause
+        error, most = int(np.count_nonzero(run.weight)), run.bound
+        heavy = run.weight > most
+        if error <= _PRECISION * most or not heavy.any() or deadline.passed:
+            return outcome
+        # no placement satisfies a clause that is worth more than any; units are finer without
+        clauses = _without(clauses, heavy)
+
+
+class _Run:
+    """Solve an instance part by part, with one unit of weight."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        clauses: Clauses,
+        weights: UpperWeights,
+        start: Placement | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.instance, self.clauses, self.weights = instance, clauses, weights
+        self.weight = (weights.weight_ms / weights.unit_ms).astype(np.int64)
+        self._start, self._on_progress = start, on_progress
+        self._parts = parts_of(instance, clauses, self.weight)
+        known = self._known()
+        self._solvers = [
+            PartSolver(
+                part.layers(instance, clauses, self.weight),
+                part.room,
+                int(self.weight[part.clause[known[part.clause]]].sum()),
+                self._tell,
             )
-        combination.add(options, size // unit)
-    saving, chosen = combination.best()
-    return Outcome(
-        stop_reason=StopReason.COMPLETED,
-        placement=Placement(stored_by(chosen, instance.num_servers, instance.num_experts)),
-        proven_optimal=True,
-        bound_saving_ms=saving,
-        claimed_saving_ms=saving,
+            for part in self._parts
+        ]
+
+    @property
+    def bound(self) -> int:
+        """No placement satisfies clauses of more weight, in units."""
+        return sum(solver.bound for solver in self._solvers)
+
+    def solve(self, deadline: Deadline) -> Outcome:
+        """Solve all parts, or as many as time and memory allow."""
+        try:
+            complete = all([solver.approach(deadline) for solver in self._solvers])
+            complete = complete and all([solver.close(deadline) for solver in self._solvers])
+        except OutOfMemory as error:
+            return self._outcome(StopReason.MEMORY_LIMIT, reason=str(error))
+        if complete:
+            return self._outcome(StopReason.COMPLETED)
+        return self._outcome(StopReason.TIME_LIMIT)
+
+    def _known(self) -> NDArray[np.bool_]:
+        """Tell which clauses the start satisfies; bool (C,)."""
+        if self._start is None:
+            return np.zeros(len(self.clauses), dtype=np.bool_)
+        return np.asarray(
+            satisfied(
+                self.clauses.server_set,
+                self.clauses.itemset,
+                self.clauses.server_sets,
+                self.clauses.itemset_offsets,
+                self.clauses.itemset_experts,
+                self._start.stored,
+            )
+        )
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._outcome(StopReason.TIME_LIMIT))
+
+    def _outcome(self, stop_reason: StopReason, reason: str = "") -> Outcome:
+        stored = np.zeros((self.instance.num_servers, self.instance.num_experts), dtype=np.bool_)
+        for part, solver in zip(self._parts, self._solvers, strict=True):
+            if solver.chosen is not None:
+                part.store(self.instance, solver.chosen, stored)
+            elif self._start is not None:
+                servers = np.concatenate(part.groups)
+                stored[servers] = self._start.stored[servers]
+        placement = self._start
+        complete = stop_reason is StopReason.COMPLETED
+        if complete or any(solver.chosen is not None for solver in self._solvers):
+            placement = Placement(stored)
+        return Outcome(
+            stop_reason=stop_reason,
+            placement=placement,
+            proven_optimal=complete,
+            bound_saving_ms=self.weights.bound_ms(self.bound * self.weights.unit_ms),
+            bound_certified=True,
+            claimed_saving_ms=math.nan if placement is None else self.clauses.saving_ms(placement),
+            reason=reason,
+        )
+
+
+def _without(clauses: Clauses, dropped: NDArray[np.bool_]) -> Clauses:
+    """Leave some clauses out; bool (C,)."""
+    kept = np.flatnonzero(~dropped)
+    return replace(
+        clauses,
+        weight=clauses.weight[kept],
+        server_set=clauses.server_set[kept],
+        itemset=clauses.itemset[kept],
+        layer_clause_offset=np.searchsorted(kept, clauses.layer_clause_offset).astype(np.int64),
     )
-
-
-def _joint_layer(instance: Instance, clauses: Clauses, number: int) -> JointLayer:
-    """Cut one layer out of the clauses, with all its experts and all servers."""
-    part = slice(*clauses.layer_clause_offset[number : number + 2])
-    experts = instance.layer_experts(number)
-    itemsets = clauses.itemset[part]
-    first = clauses.itemset_offsets[itemsets]
-    lengths = clauses.itemset_offsets[itemsets + 1] - first
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    masks = clauses.server_sets @ (1 << np.arange(instance.num_servers))
-    return JointLayer(
-        experts=np.arange(experts.start, experts.stop),
-        weight=clauses.weight[part],
-        servers=masks[clauses.server_set[part]].astype(np.int64),
-        offsets=offsets,
-        bits=clauses.itemset_experts[np.repeat(first, lengths) + within] - experts.start,
-    )
-
-
-def _grid(instance: Instance) -> tuple[NDArray[np.int64], int]:
-    """Return the cells of the capacity grid along each server, and its unit in bytes."""
-    unit = int(np.gcd.reduce(instance.expert_bytes))
-    total = int(instance.expert_bytes.sum())
-    return np.minimum(instance.capacity_bytes, total) // unit + 1, unit
 
 
 def _supports(instance: Instance) -> str | None:
-    num_servers = instance.num_servers
-    first = instance.expert_bytes[instance.layer_expert_offset[:-1]]
-    widths = np.diff(instance.layer_expert_offset)
-    if not np.array_equal(np.repeat(first, widths), instance.expert_bytes):
-        return "expert sizes differ inside a layer; counts of experts do not tell the bytes then"
-    shape, _ = _grid(instance)
-    cells = math.prod(shape.tolist())
-    steps = 0
-    for width in widths.tolist():
-        steps += 2 ** (width * num_servers + num_servers - 1)
-        steps += cells * (width + 1) ** num_servers
-    needed = 4 * cells * instance.num_layers
-    if steps > MAX_STEPS or needed > MAX_TABLE_BYTES:
-        steps, needed = min(steps, 10**300), min(needed, 10**300)  # what can still be printed
-        return (
-            f"would take about {steps:.1e} steps and {needed / 2**30:.1e} GiB for {num_servers} "
-            f"servers and layers of up to {widths.max()} experts; the limits are {MAX_STEPS:.0e} "
-            f"steps and {MAX_TABLE_BYTES / 2**30:.0f} GiB"
-        )
+    # first what can be told without the clauses: the experts that anybody asks for
+    layer = instance.model_layer_offset[instance.user_model[instance.demand_user]]
+    layer = np.repeat(layer + instance.demand_layer, np.diff(instance.demand_offsets))
+    wanted = np.zeros(instance.num_experts, dtype=np.bool_)
+    wanted[instance.layer_expert_offset[layer] + instance.demand_experts] = True
+    for user in range(instance.num_users):
+        local = slice(*instance.local_offsets[user : user + 2])
+        model = instance.user_model[user]
+        wanted[instance.model_expert_offset[model] + instance.local_experts[local]] = False
+    widths = np.add.reduceat(wanted, instance.layer_expert_offset[:-1], dtype=np.int64)
+    reason = _too_large(1, int(widths.max()), 1)
+    if reason is not None:
+        return reason
+    clauses = build_clauses(instance)
+    for part in parts_of(instance, clauses, np.ones(len(clauses), dtype=np.int64)):
+        reason = _too_large(len(part.groups), int(part.widths.max()), part.num_sets, part)
+        if reason is not None:
+            return reason
     return None
+
+
+def _too_large(num_servers: int, width: int, num_sets: int, part: Part | None = None) -> str | None:
+    """Estimate what the widest layer takes; return why that is too much, or None."""
+    entries = num_sets * 2**width * (width + 1) + 2**num_servers * (num_sets + width + 1)
+    num_labels = 2**num_servers
+    if part is not None and 8 * entries <= MAX_TABLE_BYTES:
+        num_labels = useful_labels(np.unique(part.servers), num_servers).size
+    log2 = width * math.log2(num_labels)
+    if 8 * entries <= MAX_TABLE_BYTES and log2 <= MAX_PLACEMENTS_LOG2:
+        return None
+    gib = min(8 * entries, 10**300) / 2**30  # what can still be printed
+    return (
+        f"would take about {gib:.1e} GiB of tables, and up to 2^{log2:.0f} joint placements of a "
+        f"layer, for {num_servers} servers that share users and {width} wanted experts in a layer; "
+        f"the limits are {MAX_TABLE_BYTES / 2**30:.0f} GiB and 2^{MAX_PLACEMENTS_LOG2}"
+    )
 
 
 LAYER_ENUMERATION = Algorithm(
     name="layer-enumeration",
     solve=layer_enumeration,
     exact=True,
-    summary="every joint placement of each layer, layers combined over the capacities",
+    summary="placements of each layer near its best at prices, layers combined over the capacities",
     source="docs/theory.md, section 5",
-    complexity="O(L 2^(E N) 2^N + L G (E + 1)^N), G the cells of the capacity grid",
+    complexity="O(L 2^(E N) 2^N E + L G (E + 1)^N) at worst, G the vectors of used storage",
     supports=_supports,
 )

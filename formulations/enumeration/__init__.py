@@ -1,0 +1,1 @@
+"""The pieces of layer-enumeration: parts of an instance, prices, combination of layers."""
