@@ -1,14 +1,14 @@
-"""Every method by name, heuristic or exact."""
+"""Every method by name: heuristics, exact methods, bounds."""
 
 import difflib
 from collections.abc import Iterable
 
-from formulations import EXACT
+from formulations import BOUNDS, EXACT
 from heuristics import HEURISTICS
 from instances.errors import InputError
 from instances.registry import Algorithm
 
-GROUPS = {"heuristics": HEURISTICS, "exact": EXACT}
+GROUPS = {"heuristics": HEURISTICS, "exact": EXACT, "bounds": BOUNDS}
 """Words that stand for all methods of one kind."""
 
 QUICK = ("successive-dp", "successive-hull", "greedy", "popularity")
@@ -32,7 +32,7 @@ def find_algorithm(name: str) -> Algorithm:
 
 
 def find_algorithms(names: Iterable[str]) -> list[Algorithm]:
-    """Return methods by name, in the order given; ``heuristics`` and ``exact`` mean all of a kind.
+    """Return methods by name, in the order given; ``heuristics`` and so on mean all of a kind.
 
     Raises
     ------

@@ -142,6 +142,7 @@ def make_parser() -> Parser:
     _add_generate(commands)
     _add_import(commands)
     _add_solve(commands)
+    _add_bound(commands)
     _add_check(commands)
     _add_run(commands)
     _add_report(commands)
@@ -181,8 +182,8 @@ def _add_list(commands: Any) -> None:
     parser.add_argument(
         "group",
         nargs="?",
-        metavar="families|models|heuristics|exact",
-        choices=("families", "models", "heuristics", "exact"),
+        metavar="families|models|heuristics|exact|bounds",
+        choices=("families", "models", "heuristics", "exact", "bounds"),
         help="what to list; all of it when left out",
     )
     _add_json(parser)
@@ -271,6 +272,63 @@ def _add_solve(commands: Any) -> None:
     _add_json(parser)
 
 
+def _add_bound(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "bound",
+        "bound",
+        "prove how much any placement can save at most",
+        about=(
+            "By methods made for it (moeplace list bounds), by exact methods as far as they get, "
+            "or by\nheuristics that prove a bound beside their placement: layer-generation; for "
+            "K = 1\ncontinuous-greedy and lp-rounding. A certified bound holds in exact arithmetic."
+        ),
+        example=(
+            "  moeplace bound mixtral.json --with lp --start placement.json -o certificate.json\n"
+            "  moeplace check mixtral.json certificate.json"
+        ),
+    )
+    parser.add_argument("file", metavar="FILE", help="instance file")
+    parser.add_argument(
+        "--with", dest="method", required=True, metavar="NAME", help="see: moeplace list bounds"
+    )
+    parser.add_argument(
+        "--seed", type=whole, default=0, metavar="N", help="for randomised methods; default: 0"
+    )
+    _add_limits(parser, default=None)
+    parser.add_argument(
+        "--start",
+        default="none",
+        metavar="FILE|auto|none",
+        help="a placement to hold against the bound, and for the method to start from if it can: a "
+        "file, the best placement of the quick heuristics (auto), or nothing (none, the default)",
+    )
+    parser.add_argument(
+        "--multipliers",
+        metavar="CERTIFICATE",
+        help="start from the multipliers of a certificate file",
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="parameters of the method; moeplace list --json names them",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="CERTIFICATE",
+        help="write what proves the bound to this file; moeplace check verifies it",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="show on stderr what the method itself printed"
+    )
+    _add_json(parser)
+
+
 def _add_limits(parser: argparse.ArgumentParser, default: float | None) -> None:
     shown = "none" if default is None else f"{default:g}"
     parser.add_argument(
@@ -292,12 +350,20 @@ def _add_check(commands: Any) -> None:
         commands,
         "check",
         "check",
-        "check a placement and evaluate it without rounding",
-        about="Every number is computed as a fraction, apart from all solvers' code.",
-        example="  moeplace check mixtral.json placement.json",
+        "check a placement or a certificate without rounding",
+        about=(
+            "Every number is computed as a fraction, apart from all solvers' code: the value of a "
+            "placement,\nor the bound that a certificate proves."
+        ),
+        example=(
+            "  moeplace check mixtral.json placement.json\n"
+            "  moeplace check mixtral.json certificate.json"
+        ),
     )
     parser.add_argument("file", metavar="FILE", help="instance file")
-    parser.add_argument("placement", metavar="PLACEMENT", help="placement file")
+    parser.add_argument(
+        "placement", metavar="PLACEMENT|CERTIFICATE", help="placement file, or certificate file"
+    )
     _add_json(parser)
 
 

@@ -6,6 +6,7 @@ the optimum; a difference of less than 1e-9 is rounding noise and is not held ag
 
 import math
 from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Context, Decimal
 
 NOISE = 1e-9
 MISSING = "\N{EN DASH}"
@@ -79,6 +80,19 @@ def value_text(value: float) -> str:
     ('801.128', '0', '1.5e+13')
     """
     return _special(value) or f"{value:.6g}"
+
+
+def bound_text(bound_ms: float) -> str:
+    """Return an upper bound with six significant digits, rounded up.
+
+    >>> bound_text(801.1284001), bound_text(801.0), bound_text(math.inf)
+    ('801.129', '801', '∞')
+    """
+    if not math.isfinite(bound_ms) or bound_ms == 0.0:
+        return value_text(bound_ms)
+    exact = Decimal(bound_ms)
+    unit = Decimal(1).scaleb(exact.adjusted() - 5)
+    return value_text(float(exact.quantize(unit, ROUND_CEILING, Context(prec=400))))
 
 
 def count_text(count: float) -> str:

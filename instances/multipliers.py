@@ -19,6 +19,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from instances.errors import InputError
 from instances.multiplier_kernels import add_loads, fit_pairs, share_weights
 from instances.problem import Instance
 from instances.rounding_up import round_up
@@ -129,6 +130,25 @@ class DualForm:
             capacity_bytes=instance.capacity_bytes,
             usable_bytes=usable,
         )
+
+    def check_shape(self, multipliers: object) -> None:
+        """Check that something is as many multipliers as there are in this form.
+
+        Raises
+        ------
+        InputError
+            When it is not.
+        """
+        if not isinstance(multipliers, Multipliers):
+            raise InputError("multipliers", f"{multipliers!r} is not {Multipliers.__name__}")
+        for name, needed in (
+            ("alpha_ms", self.entry_pair.size),
+            ("pi_ms", self.pair_expert.size),
+            ("price_ms", self.capacity_bytes.size),
+        ):
+            shape = getattr(multipliers, name).shape
+            if shape != (needed,):
+                raise InputError(f"multipliers.{name}", f"shape {shape} is not {(needed,)}")
 
     def even_multipliers(self) -> Multipliers:
         """Return simple multipliers: each clause asks its experts evenly, and the servers in reach.

@@ -88,6 +88,7 @@ _GROUPS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "models": _models,
     "heuristics": _methods("heuristics"),
     "exact": _methods("exact"),
+    "bounds": _methods("bounds"),
 }
 
 

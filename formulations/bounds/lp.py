@@ -79,6 +79,8 @@ def lp(
         check_start(instance, start)
     deadline = Deadline.after(time_limit)
     form = DualForm.of(instance)
+    if multipliers is not None:
+        form.check_shape(multipliers)
     best = form.tightened(form.even_multipliers() if multipliers is None else multipliers)
 
     def outcome(stop_reason: StopReason, reason: str) -> Outcome:

@@ -160,7 +160,7 @@ def test_list_names_everything(call: Call) -> None:
     code, out, _ = call("list", "--json")
     assert code == 0
     listed = json.loads(out)
-    assert set(listed) == {"families", "models", "heuristics", "exact"}
+    assert set(listed) == {"families", "models", "heuristics", "exact", "bounds"}
     assert "mixtral" in {entry["name"] for entry in listed["families"]}
     assert len(listed["models"]) == 25
     greedy = next(entry for entry in listed["heuristics"] if entry["name"] == "greedy")
