@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.ejection import EjectionSearch
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.placement import Placement
@@ -30,9 +29,6 @@ MAX_SUMS = 2.0**25
 
 HULL_BINS = 4096
 """Bins of bytes to which long lists of unequal sizes are thinned; the hull itself is kept."""
-
-_CHAIN_STEPS = 2e8
-"""Elementary steps of the ejection chains after a pass: a fraction of a second."""
 
 CurvesOf = Callable[[LayerPart, int], list[Curve]]
 """What storage up to a capacity buys in one layer, as curves to be added."""
@@ -63,9 +59,7 @@ def successive_dp(
         Names of all servers in the order in which they are filled; by default those first whose
         clauses are worth most.
     """
-    clauses = build_clauses(instance)
-    deadline = Deadline.after(time_limit)
-    return Placement(_one_server_after_the_other(instance, clauses, exact_curves, deadline, order))
+    return _one_server_after_the_other(instance, exact_curves, Deadline.after(time_limit), order)
 
 
 def successive_hull(
@@ -74,7 +68,6 @@ def successive_hull(
     rng: np.random.Generator,
     time_limit: float | None = None,
     order: Sequence[str] | None = None,
-    cycles: int = 16,
 ) -> Placement:
     """Each server gains >= (1 - B / Q_n) of its best gain, B the bytes of the largest layer.
 
@@ -82,37 +75,21 @@ def successive_hull(
     little less for unequal sizes: see the guarantee). Polynomial for every number
     of experts and every K: for each layer a sweep of minimum cuts finds the breakpoints of the
     concave hull of gain against bytes, peeling puts further sets between them, and a max-plus sum
-    over layers and models picks the best combination. What no server alone could see is filled up
-    at the end: a few ejection chains over all servers, which never lose.
+    over layers and models picks the best combination.
 
-    Time O(N (R + L cuts + L E Q)) with Q in experts, and at most 2 E cuts in a layer; the chains
-    take a constant share of a second, and none are tried where one cycle would take longer.
+    Time O(N (R + L cuts + L E Q)) with Q in experts, and at most 2 E cuts in a layer.
 
-    Source: docs/theory.md, G3; peeling: Charikar 2000; ejection chains: Glover 1996.
+    Source: docs/theory.md, G3; peeling: Charikar 2000.
 
     Parameters
     ----------
     order
         Names of all servers in the order in which they are filled; by default those first whose
         clauses are worth most.
-    cycles
-        Most cycles of ejection chains after the pass over the servers; 0 for the pass alone.
-
-    Raises
-    ------
-    InputError
-        When ``order`` does not list every server once, or ``cycles`` is not a whole number >= 0.
     """
-    if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 0:
-        raise InputError("cycles", f"{cycles!r} is not a whole number >= 0")
-    clauses = build_clauses(instance)
-    deadline = Deadline.after(time_limit)
-    stored = _one_server_after_the_other(
-        instance, clauses, hull_curves, deadline, order, num_bins=HULL_BINS
+    return _one_server_after_the_other(
+        instance, hull_curves, Deadline.after(time_limit), order, num_bins=HULL_BINS
     )
-    chains = EjectionSearch(instance, clauses, deadline)
-    cycles = min(cycles, chains.affordable_cycles(_CHAIN_STEPS))
-    return Placement(chains.searched(stored, rng, cycles))
 
 
 def successive_modular(
@@ -145,12 +122,11 @@ def successive_modular(
         curvatures.append(part.curvature)
         return modular_curves(part, capacity)
 
-    clauses = build_clauses(instance)
     deadline = Deadline.after(time_limit)
-    stored = _one_server_after_the_other(instance, clauses, curves_of, deadline, order)
+    placement = _one_server_after_the_other(instance, curves_of, deadline, order)
     return Outcome(
         stop_reason=StopReason.TIME_LIMIT if deadline.passed else StopReason.COMPLETED,
-        placement=Placement(stored),
+        placement=placement,
         proven_optimal=False,
         reason=f"supermodular curvature k = {max(curvatures, default=0.0):.3f}",
     )
@@ -158,13 +134,13 @@ def successive_modular(
 
 def _one_server_after_the_other(
     instance: Instance,
-    clauses: Clauses,
     curves_of: CurvesOf,
     deadline: Deadline,
     order: Sequence[str] | None,
     *,
     num_bins: int | None = None,
-) -> NDArray[np.bool_]:
+) -> Placement:
+    clauses = build_clauses(instance)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     for server in server_order(instance, clauses, order):
         if deadline.passed:
@@ -172,7 +148,7 @@ def _one_server_after_the_other(
         stored[server] = best_response(
             instance, clauses, stored, server, curves_of, deadline, num_bins=num_bins
         )
-    return stored
+    return Placement(stored)
 
 
 def best_response(
@@ -318,7 +294,6 @@ SUCCESSIVE_HULL = Algorithm(
     source="docs/theory.md, G3; peeling: Charikar 2000",
     complexity="O(N (R + L cuts + L E Q)), Q in experts, at most 2 E cuts a layer",
     guarantee=HULL_GUARANTEE,
-    randomised=True,
 )
 SUCCESSIVE_MODULAR = Algorithm(
     name="successive-modular",
