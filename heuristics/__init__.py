@@ -14,7 +14,12 @@ from heuristics.greedy import GREEDY
 from heuristics.improve import IMPROVE
 from heuristics.layer_generation import LAYER_GENERATION
 from heuristics.lp_rounding import LP_ROUNDING
-from heuristics.successive import SUCCESSIVE_DP, SUCCESSIVE_HULL, SUCCESSIVE_MODULAR
+from heuristics.successive import (
+    SUCCESSIVE_DP,
+    SUCCESSIVE_HULL,
+    SUCCESSIVE_HULL_PASS,
+    SUCCESSIVE_MODULAR,
+)
 from instances.registry import Algorithm, Registry
 
 HEURISTICS: Registry[Algorithm] = Registry("heuristic", entry_point_group="moeplace.heuristics")
@@ -32,6 +37,7 @@ for _algorithm in (
     LP_ROUNDING,
     SUCCESSIVE_MODULAR,
     SUCCESSIVE_DP,
+    SUCCESSIVE_HULL_PASS,
     SUCCESSIVE_HULL,
     IMPROVE,
     LAYER_GENERATION,

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.kernels import all_marginal_gains, entries_by_expert, greedy_steps, wanted_weight
+from heuristics.greedy_kernels import Demand, Progress, all_marginal_gains, greedy_steps
+from heuristics.kernels import entries_by_expert, wanted_weight
 from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
@@ -29,18 +30,31 @@ def greedy(
     of the expert.
 
     Source: Fisher, Nemhauser, Wolsey 1978 (partition matroid); lazy evaluation: Minoux 1978. The
-    bound is tight. Proof: docs/theory.md, G1.
+    bound is tight. Proof: docs/theory.md, section 4.
     """
     deadline = Deadline.after(time_limit)
     clauses = build_clauses(instance)
     num_experts = instance.num_experts
-    stored = np.zeros((instance.num_servers, num_experts), dtype=np.bool_)
-    room = instance.capacity_bytes.copy()
     offsets, entry_clause = entries_by_expert(
         clauses.itemset, clauses.itemset_offsets, clauses.itemset_experts, num_experts
     )
-    covered = np.zeros(entry_clause.size, dtype=np.bool_)
-    lacking = np.diff(clauses.itemset_offsets)[clauses.itemset]
+    demand = Demand(
+        weight=clauses.weight,
+        server_set=clauses.server_set,
+        itemset=clauses.itemset,
+        server_sets=clauses.server_sets,
+        itemset_offsets=clauses.itemset_offsets,
+        itemset_experts=clauses.itemset_experts,
+        entry_offsets=offsets,
+        entry_clause=entry_clause,
+    )
+    progress = Progress(
+        stored=np.zeros((instance.num_servers, num_experts), dtype=np.bool_),
+        room=instance.capacity_bytes.copy(),
+        expert_bytes=instance.expert_bytes,
+        covered=np.zeros(entry_clause.size, dtype=np.bool_),
+        lacking=np.diff(clauses.itemset_offsets)[clauses.itemset],
+    )
     want = wanted_weight(
         clauses.weight,
         clauses.server_set,
@@ -51,42 +65,15 @@ def greedy(
         num_experts,
     )
     fallback = _descending(want / instance.expert_bytes)
-    gain = all_marginal_gains(
-        instance.num_servers,
-        clauses.weight,
-        clauses.server_set,
-        clauses.server_sets,
-        offsets,
-        entry_clause,
-        covered,
-        lacking,
-    )
-    gain_per_byte = gain / instance.expert_bytes
+    gain_per_byte = all_marginal_gains(demand, progress) / instance.expert_bytes
     heap_pair = _descending(gain_per_byte)
     heap_key = gain_per_byte.ravel()[heap_pair]  # descending, hence a heap
     state = np.array([heap_pair.size, 0], dtype=np.int64)
     while state[0] >= 0 and not deadline.passed:
         heap_key, heap_pair = greedy_steps(
-            _STEPS_BETWEEN_LOOKS,
-            heap_key,
-            heap_pair,
-            state,
-            fallback,
-            stored,
-            room,
-            instance.expert_bytes,
-            clauses.weight,
-            clauses.server_set,
-            clauses.itemset,
-            clauses.server_sets,
-            clauses.itemset_offsets,
-            clauses.itemset_experts,
-            offsets,
-            entry_clause,
-            covered,
-            lacking,
+            _STEPS_BETWEEN_LOOKS, heap_key, heap_pair, state, fallback, demand, progress
         )
-    return Placement(stored)
+    return Placement(progress.stored)
 
 
 def _descending(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from itertools import islice, permutations
 
 import numpy as np
 
+from heuristics.ejection import EjectionSearch
 from heuristics.search import Search, Stored
 from heuristics.successive import HULL_GUARANTEE, server_order
 from instances.deadline import Deadline
@@ -14,6 +15,9 @@ from instances.problem import Instance
 from instances.registry import Algorithm
 from instances.structure.clauses import build_clauses
 from instances.structure.tables import modular_curves
+
+_CYCLES = 4
+"""Cycles of ejection chains after each clearing."""
 
 
 def improve(
@@ -31,13 +35,14 @@ def improve(
     each of its layers; does so from several orders of the servers (and from what successive-modular
     stores) and goes on from the best; then re-solves pairs of servers, jointly where layers are
     small; then, again and again, clears one layer on all servers, two servers, or a random share of
-    all copies, re-solves in a random order, and keeps what gained. Layers of up to 12 wanted
-    experts are solved by exact tables, wider ones by the hull sweep.
+    all copies, re-solves in a random order, searches by ejection chains over all servers at once,
+    and keeps what gained. Layers of up to 12 wanted experts are solved by exact tables, wider ones
+    by the hull sweep.
 
     Time: that of one pass of the successive method for each server that is re-solved.
 
     Source: coordinate ascent on P3 (docs/theory.md); ruin and recreate: Schrimpf et al. 2000; tabu
-    search: Glover 1989.
+    search: Glover 1989; ejection chains: Glover 1996.
 
     Parameters
     ----------
@@ -74,10 +79,14 @@ def improved(
         sorted_by_gain = search.rebuilt(np.zeros_like(best), default, modular_curves)
         best = search.better(best, sorted_by_gain)
     best = search.over_pairs(best)
+    ejection = EjectionSearch(instance, search.clauses, search.deadline)
     failures = 0
     while failures < rounds and not search.deadline.passed:
         order = rng.permutation(instance.num_servers).tolist()
         found = search.better(best, search.rebuilt(_ruined(instance, best, order, rng), order))
+        ejected = search.better(found, ejection.searched(found, rng, _CYCLES))
+        if ejected is not found:
+            found = search.to_fixpoint(ejected)
         failures = failures + 1 if found is best else 0
         best = found
     return best

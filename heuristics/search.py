@@ -1,6 +1,6 @@
 """Moves of a local search: re-solve one server, two servers, or a layer, given the rest."""
 
-from itertools import permutations
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,20 +87,20 @@ class Search:
     def over_pairs(self, stored: Stored) -> Stored:
         """Re-solve two servers together until no pair gains.
 
-        Jointly where their layers are small and of one size, otherwise in either order.
+        Jointly where their layers are small and of one size, otherwise one after the other.
         """
-        pairs = list(permutations(range(self.instance.num_servers), 2))
-        tried = 0
+        pairs = list(combinations(range(self.instance.num_servers), 2))
+        unchanged = 0
         position = 0
-        while tried < len(pairs) and not self.deadline.passed:
+        while unchanged < len(pairs) and not self.deadline.passed:
             pair = list(pairs[position])
-            proposal = self.together(stored, *pair) if pair[0] < pair[1] else None
+            proposal = self.together(stored, *pair)
             if proposal is None:
                 proposal = stored.copy()
                 proposal[pair] = False
                 proposal = self.rebuilt(proposal, pair)
             better = self.better(stored, proposal)
-            tried = tried + 1 if better is stored else 1
+            unchanged = unchanged + 1 if better is stored else 1
             stored = better
             position = (position + 1) % len(pairs)
         return stored

@@ -298,7 +298,7 @@ TRAPS: Mapping[str, Trap] = {
         Trap(
             family="cross-server-trap",
             summary="K >= 2: what is wanted together fits on no single server",
-            hurts=("successive-dp", "successive-hull"),
+            hurts=("successive-dp", "successive-hull-pass"),
             drives_to="0",
             why="a server by itself gains nothing, whatever it stores, so one server after the "
             "other stores nothing",
@@ -327,7 +327,7 @@ TRAPS: Mapping[str, Trap] = {
         Trap(
             family="order-trap",
             summary="K = 1: hubs that must be filled last, but look most valuable",
-            hurts=("successive-dp", "successive-hull", "successive-modular"),
+            hurts=("successive-dp", "successive-hull-pass", "successive-modular"),
             drives_to="1/2",
             why="most of the demand reaches a hub, so it is filled first, with what the servers "
             "beside it could serve a little faster; in the opposite order everything is stored "
@@ -343,7 +343,7 @@ TRAPS: Mapping[str, Trap] = {
         Trap(
             family="hull-trap",
             summary="one server, K = E: room for nearly one more layer that the hull cannot use",
-            hurts=("successive-hull",),
+            hurts=("successive-hull-pass",),
             drives_to="1 - B / Q",
             why="the first point of the last layer's hull is one expert, the next one is the whole "
             "layer, which does not fit by one expert; the set that would fit lies between",

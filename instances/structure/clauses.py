@@ -156,10 +156,14 @@ def _threshold_steps(
             local_step_ms.append(max(reach, local) - max(level, local))
         offsets.append(len(step_set))
     table = np.array(sets, dtype=np.bool_).reshape(len(sets), instance.num_servers)
+    # sorted, so that the order of users leaves no trace in the clauses
+    order = sorted(range(len(sets)), key=lambda s: table[s].tolist())
+    rank = np.empty(len(sets), dtype=np.int64)
+    rank[order] = np.arange(len(sets))
     return (
-        table,
+        table[order],
         np.array(offsets, dtype=np.int64),
-        np.array(step_set, dtype=np.int64),
+        rank[np.array(step_set, dtype=np.int64)],
         np.array(step_ms, dtype=np.float64),
         np.array(local_step_ms, dtype=np.float64),
     )

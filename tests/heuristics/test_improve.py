@@ -57,7 +57,7 @@ def test_it_escapes_the_cross_server_trap_through_its_modular_start() -> None:
         sizes=[[1, 1]],
     )
     assert evaluate(instance, solve("successive-dp", instance)).saving_ms == 0.0
-    assert evaluate(instance, solve("successive-hull", instance)).saving_ms == 0.0
+    assert evaluate(instance, solve("successive-hull-pass", instance)).saving_ms == 0.0
     assert evaluate(instance, solve("improve", instance)).saving_ms == best_saving(instance) == 1.0
 
 

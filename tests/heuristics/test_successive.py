@@ -90,7 +90,7 @@ def test_sizes_without_a_useful_common_divisor_are_refused_with_the_reason() -> 
     outcome = run(HEURISTICS.get("successive-dp"), instance, rng=np.random.default_rng(0))
     assert outcome.stop_reason is StopReason.UNSUPPORTED
     assert "sizes differ so much" in outcome.reason
-    assert solve("successive-hull", instance).num_copies == 29
+    assert solve("successive-hull-pass", instance).num_copies == 29
 
 
 def test_a_wide_model_that_nobody_uses_is_no_obstacle() -> None:
@@ -154,8 +154,8 @@ def test_the_hull_keeps_its_guarantee_on_one_server(seed: int) -> None:
         np.random.default_rng(seed), max_servers=1, max_layers=3, max_experts=5, max_rows=40
     )
     best = evaluate(instance, solve("successive-dp", instance)).saving_ms
-    saving = evaluate(instance, solve("successive-hull", instance)).saving_ms
-    guarantee = HEURISTICS.get("successive-hull").guarantee
+    saving = evaluate(instance, solve("successive-hull-pass", instance)).saving_ms
+    guarantee = HEURISTICS.get("successive-hull-pass").guarantee
     assert guarantee is not None
     ratio = guarantee.ratio(instance)
     assert ratio is not None
@@ -166,7 +166,7 @@ def test_the_hull_keeps_its_guarantee_on_one_server(seed: int) -> None:
 def test_hull_and_tables_agree_where_gains_are_additive(seed: int) -> None:
     instance = random_instance(np.random.default_rng(seed), top_k=1, max_experts=6, max_rows=30)
     exact = evaluate(instance, solve("successive-dp", instance)).saving_ms
-    hull = evaluate(instance, solve("successive-hull", instance)).saving_ms
+    hull = evaluate(instance, solve("successive-hull-pass", instance)).saving_ms
     assert hull == pytest.approx(exact, rel=1e-12)
 
 
@@ -179,7 +179,7 @@ def test_the_hull_takes_layers_of_any_width_and_finds_the_pairs() -> None:
         cloud=[1.0],
         sizes=[[1] * 80],
     )
-    stored = solve("successive-hull", instance).stored
+    stored = solve("successive-hull-pass", instance).stored
     assert np.flatnonzero(stored[0]).tolist() == [74, 75, 76, 77, 78, 79]
 
 

@@ -1,0 +1,207 @@
+"""Search over all servers at once: complete a clause, evict what is in the way, refill."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heuristics.ejection_kernels import Rows, State, settle, travel
+from instances.deadline import Deadline
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.structure.clauses import Clauses
+
+_FEWEST_ITERATIONS, _MOST_ITERATIONS = 10, 50
+"""Iterations on distorted weights in a cycle: as many as experts are wanted, within these."""
+
+_TRUE_ITERATIONS = 3
+"""Iterations on the true weights for each on distorted ones."""
+
+_SLACK = 0.25
+"""Loss that is accepted for a while, in shares of what a stored copy is worth on average."""
+
+_RETURN = 4.0
+"""Distance from the best placement, in slacks, from which the next cycle starts there again."""
+
+_LAYERS = (1, 2, 4)
+"""How many layers a cycle searches in, or all of them: one of these choices at random."""
+
+_FLIPS = 8
+"""Flips in an iteration, about."""
+
+_SCANS = 4
+"""Scans of all copies in an iteration, about."""
+
+_CHUNK_STEPS = 2e7
+"""Elementary steps between two looks at the clock."""
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""Odd factor that spreads numbers over 64 bits (Knuth, TAOCP 3, 6.4)."""
+
+
+class EjectionSearch:
+    """Ejection chains over all servers, in cycles of distorted and true weights.
+
+    A clause that needs experts on two servers gains nothing while one of them is re-solved alone.
+    Here whole clauses are completed, wherever their experts are missing, and copies that lose
+    little are ejected (Glover 1996); every cycle first distorts what itemsets are worth, so that
+    the search leaves the basin that it is in (noising: Charon and Hudry 1993).
+    """
+
+    def __init__(self, instance: Instance, clauses: Clauses, deadline: Deadline) -> None:
+        num_sets = clauses.server_sets.shape[0]
+        shape = (instance.num_servers, instance.num_experts)
+        self.saving_ms = clauses.saving_ms
+        self.deadline = deadline
+        self.num_layers = instance.num_layers
+        self.rows, self.itemset_layer = _rows(instance, clauses)
+        self.iterations = _num_iterations(clauses)
+        self.chunk = max(1, int(_CHUNK_STEPS / _steps_of_iteration(instance, clauses)))
+        most_flips = shape[0] * shape[1] + 8 * shape[0] + clauses.largest_itemset
+        self.state = State(
+            stored=np.zeros(shape, dtype=np.bool_),
+            room=np.zeros(shape[0], dtype=np.int64),
+            copies=np.zeros((num_sets, shape[1]), dtype=np.int64),
+            holder_sum=np.zeros((num_sets, shape[1]), dtype=np.int64),
+            lacking=np.zeros(len(clauses), dtype=np.int64),
+            gain=np.zeros(shape),
+            loss=np.zeros(shape),
+            value=np.zeros(1),
+            protected=np.zeros(shape, dtype=np.bool_),
+            flips=np.zeros((most_flips, 2), dtype=np.int64),
+            num_flips=np.zeros(1, dtype=np.int64),
+        )
+
+    def searched(
+        self, stored: NDArray[np.bool_], rng: np.random.Generator, cycles: int
+    ) -> NDArray[np.bool_]:
+        """Return the best placement met in some cycles from a feasible one; both bool (N, X).
+
+        Never worse than that one.
+        """
+        best = stored.copy()
+        if self.rows.weight.size == 0:
+            return best
+        best_value = self._value(best)
+        current = best
+        for _ in range(cycles):
+            if self.deadline.passed:
+                break
+            slack = _SLACK * best_value / max(int(best.sum()), 1)
+            found, value = self._cycle(current, rng, slack)
+            if value > best_value + self.rows.dust:
+                best, best_value = found, value
+            current = found if value > best_value - _RETURN * slack else best
+        # the search itself sees rounded weights
+        return (
+            best if self.saving_ms(Placement(best)) > self.saving_ms(Placement(stored)) else stored
+        )
+
+    def _cycle(
+        self, stored: NDArray[np.bool_], rng: np.random.Generator, slack: float
+    ) -> tuple[NDArray[np.bool_], float]:
+        """Search with distorted weights, then with the true ones; returns the best by these."""
+        rows = self.rows
+        seed = rng.integers(2**63, size=1, dtype=np.uint64)
+        searched = np.ones(self.num_layers, dtype=np.bool_)
+        count = (*_LAYERS, self.num_layers)[int(rng.integers(len(_LAYERS) + 1))]
+        if count < self.num_layers:
+            searched[:] = False
+            searched[rng.choice(self.num_layers, size=count, replace=False)] = True
+        is_searched = searched[self.itemset_layer]
+        targets = np.flatnonzero(is_searched[rows.itemset])
+        if targets.size == 0:
+            return stored, self._value(stored)
+        factor = np.exp(np.where(is_searched, rng.standard_normal(is_searched.size), 0.0))
+        distorted = rows._replace(weight=rows.weight * factor[rows.itemset])
+        distorted_slack = np.full(self.iterations, slack)
+        self._travel(distorted, targets, stored, distorted_slack, seed)
+        true_slack = np.linspace(slack, 0.0, _TRUE_ITERATIONS * self.iterations)
+        return self._travel(rows, targets, self.state.stored, true_slack, seed)
+
+    def _travel(
+        self,
+        rows: Rows,
+        targets: NDArray[np.int64],
+        stored: NDArray[np.bool_],
+        slack: NDArray[np.float64],
+        seed: NDArray[np.uint64],
+    ) -> tuple[NDArray[np.bool_], float]:
+        self.state.stored[:] = stored
+        settle(rows, self.state)
+        record = stored.copy()
+        value = float(self.state.value[0])
+        for first in range(0, slack.size, self.chunk):
+            if self.deadline.passed:
+                break
+            part = slack[first : first + self.chunk]
+            value = travel(rows, self.state, targets, part, seed, record, value)
+        return record, value
+
+    def _value(self, stored: NDArray[np.bool_]) -> float:
+        self.state.stored[:] = stored
+        settle(self.rows, self.state)
+        return float(self.state.value[0])
+
+
+def affordable_cycles(instance: Instance, clauses: Clauses, steps: float) -> int:
+    """Return how many cycles take about that many elementary steps together."""
+    iterations = (1 + _TRUE_ITERATIONS) * _num_iterations(clauses)
+    settling = 2 * len(clauses) * max(1, clauses.largest_itemset)
+    return int(steps / (iterations * _steps_of_iteration(instance, clauses) + settling))
+
+
+def _num_wanted(clauses: Clauses) -> int:
+    return int(np.count_nonzero(np.bincount(clauses.itemset_experts)))
+
+
+def _num_iterations(clauses: Clauses) -> int:
+    return min(max(_num_wanted(clauses), _FEWEST_ITERATIONS), _MOST_ITERATIONS)
+
+
+def _steps_of_iteration(instance: Instance, clauses: Clauses) -> float:
+    """Count the elementary steps of an iteration, about: flips, and scans of all copies."""
+    touched = len(clauses) * clauses.largest_itemset**2 * instance.num_servers  # by all experts
+    copies = instance.num_servers * instance.num_experts
+    return _FLIPS * touched / max(_num_wanted(clauses), 1) + _SCANS * copies
+
+
+def _rows(instance: Instance, clauses: Clauses) -> tuple[Rows, NDArray[np.int64]]:
+    """Index the clauses by expert; returns the layer of each itemset too.
+
+    Itemsets are ordered by a hash of their experts, and weights are rounded: neither the order of
+    the demand nor that of the sums it was merged in leaves a trace.
+    """
+    mixed = (np.arange(instance.num_experts, dtype=np.uint64) + 1) * _GOLDEN
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= _GOLDEN
+    ends = np.zeros(clauses.itemset_experts.size + 1, dtype=np.uint64)
+    np.cumsum(mixed[clauses.itemset_experts], out=ends[1:])
+    order = np.argsort(np.diff(ends[clauses.itemset_offsets]), kind="stable")
+    num_itemsets = order.size
+    lengths = np.diff(clauses.itemset_offsets)[order]
+    experts = clauses.itemset_experts[_ranges(clauses.itemset_offsets[order], lengths)]
+    offsets = np.searchsorted(clauses.itemset, np.arange(num_itemsets + 1))
+    counts = np.diff(offsets)[order]
+    permuted = _ranges(offsets[order], counts)
+    weight = clauses.weight[permuted].astype(np.float32).astype(np.float64)
+    by_expert = np.argsort(experts, kind="stable")
+    rows = Rows(
+        weight=weight,
+        server_set=clauses.server_set[permuted],
+        itemset=np.repeat(np.arange(num_itemsets), counts),
+        server_sets=clauses.server_sets,
+        itemset_offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        itemset_experts=experts,
+        clause_offsets=np.concatenate([[0], np.cumsum(counts)]),
+        expert_offsets=np.searchsorted(experts[by_expert], np.arange(instance.num_experts + 1)),
+        expert_itemsets=np.repeat(np.arange(num_itemsets), lengths)[by_expert],
+        sizes=instance.expert_bytes,
+        capacity=instance.capacity_bytes,
+        dust=1e-12 * float(weight.sum()),
+    )
+    return rows, clauses.itemset_layer[order]
+
+
+def _ranges(first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Concatenate the ranges ``first[i] : first[i] + lengths[i]``."""
+    ends = np.cumsum(lengths)
+    return np.arange(lengths.sum()) + np.repeat(first - ends + lengths, lengths)
