@@ -21,7 +21,9 @@ from instances.structure.clauses import Clauses
 def build_aggregated(instance: Instance, clauses: Clauses) -> Program:
     """Write the aggregated formulation of an instance."""
     columns = build_columns(instance, clauses)
-    program = program_of(instance, columns, reach_rows(columns), aggregated_rows(columns))
+    program = program_of(
+        instance, columns, reach=reach_rows(columns), aggregated=aggregated_rows(columns)
+    )
     return dataclasses.replace(program, is_whole=np.ones(len(program), dtype=np.bool_))
 
 

@@ -30,6 +30,8 @@ class Answer:
         Proven upper bound on the objective, in units of the program; infinite when unknown.
     reason
         A sentence for people; empty when there is nothing to say.
+    nodes
+        Nodes of the search tree, if the solver tells.
 
     Raises
     ------
@@ -43,6 +45,7 @@ class Answer:
     objective: float
     bound: float
     reason: str
+    nodes: int | None = None
 
     def __post_init__(self) -> None:
         if self.proven_optimal and (self.values is None or not math.isfinite(self.bound)):
@@ -54,7 +57,12 @@ class Answer:
 
     @classmethod
     def nothing(
-        cls, stop_reason: StopReason, *, bound: float = math.inf, reason: str = ""
+        cls,
+        stop_reason: StopReason,
+        *,
+        bound: float = math.inf,
+        reason: str = "",
+        nodes: int | None = None,
     ) -> "Answer":
         """Make the answer of a solver that found no values."""
         return cls(
@@ -64,6 +72,7 @@ class Answer:
             objective=math.nan,
             bound=bound,
             reason=reason,
+            nodes=nodes,
         )
 
 

@@ -44,11 +44,14 @@ class CapacityRows:
         For each carry the row of its low digits; int64 (carries,).
     carry_upper
         Largest value of each carry; float64 (carries,).
+    server
+        Server of each row; int64 (rows,).
     """
 
     rows: Rows
     carry_row: NDArray[np.int64]
     carry_upper: NDArray[np.float64]
+    server: NDArray[np.int64]
 
 
 def capacity_rows(instance: Instance, storage: Storage, first_carry: int) -> CapacityRows:
@@ -73,6 +76,7 @@ def capacity_rows(instance: Instance, storage: Storage, first_carry: int) -> Cap
     blocks: list[Rows] = []
     carry_row: list[int] = []
     carry_upper: list[int] = []
+    row_server: list[int] = []
     for server in range(instance.num_servers):
         entries = storage.server == server
         column, sizes = storage.column[entries], storage.used_bytes[entries]
@@ -92,8 +96,10 @@ def capacity_rows(instance: Instance, storage: Storage, first_carry: int) -> Cap
             most = np.append(most, carry_upper[-1])
             sizes, capacity = np.append(sizes // DIGIT, 1), capacity // DIGIT
         blocks.append(Rows.one(column, sizes, capacity))
+        row_server.extend([server] * (len(blocks) - len(row_server)))
     return CapacityRows(
         rows=Rows.stack(*blocks),
         carry_row=np.array(carry_row, dtype=np.int64),
         carry_upper=np.array(carry_upper, dtype=np.float64),
+        server=np.array(row_server, dtype=np.int64),
     )

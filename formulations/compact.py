@@ -30,11 +30,11 @@ from instances.structure.clauses import Clauses
 def build_compact(instance: Instance, clauses: Clauses) -> Program:
     """Write the compact formulation of an instance."""
     columns = build_columns(instance, clauses)
-    return program_of(instance, columns, reach_rows(columns), clause_rows(columns))
+    return program_of(instance, columns, reach=reach_rows(columns), clause=clause_rows(columns))
 
 
-def program_of(instance: Instance, columns: Columns, *blocks: Rows) -> Program:
-    """Put the capacity rows above other rows, and the objective beside them."""
+def program_of(instance: Instance, columns: Columns, **blocks: Rows) -> Program:
+    """Put the capacity rows above other rows, by what they say, and the objective beside them."""
     capacity = capacity_rows(instance, storage_of(instance, columns), len(columns))
     unit_ms = objective_unit(math.fsum(columns.weight_ms))
     num_carries = capacity.carry_row.size
@@ -45,8 +45,11 @@ def program_of(instance: Instance, columns: Columns, *blocks: Rows) -> Program:
         unit_ms=unit_ms,
         upper=np.concatenate([np.ones(len(columns)), capacity.carry_upper]),
         is_whole=(whole < columns.first_z) | (whole >= len(columns)),
-        rows=Rows.stack(capacity.rows, *blocks),
+        branch_first=np.zeros(whole.size, dtype=np.bool_),
+        rows=Rows.stack(capacity.rows, *blocks.values()),
         carry_row=capacity.carry_row,
+        row_server=capacity.server,
+        row_kinds=tuple((kind, block.num_rows) for kind, block in blocks.items()),
     )
 
 

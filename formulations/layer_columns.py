@@ -12,7 +12,10 @@ its columns written out: its relaxation is the tightest that treats layers one b
 knapsacks are left to branch on.
 
 A layer whose joint placements are too many, or whose experts differ in size, keeps the rows of
-:mod:`formulations.lifted`; both kinds share the capacity rows. See docs/theory.md, section 6.
+:mod:`formulations.lifted`; so does one whose clauses have one expert each, where the relaxation has
+next to no gap without. Both kinds share the capacity rows. Solvers that take advice branch on the v
+first, which settles how much storage is left to the other layers: without, SCIP was seen to need
+three times as long. See docs/theory.md, section 6.
 """
 
 import dataclasses
@@ -106,7 +109,7 @@ def build_layer_columns(instance: Instance, clauses: Clauses, deadline: Deadline
     for layer, joint in enumerate(joint_layers(instance, clauses)):
         if joint is None:
             compact.append(layer)
-        elif joint.weight.size:
+        else:
             size = int(instance.expert_bytes[joint.experts[0]])
             most = np.minimum(instance.capacity_bytes // size, joint.experts.size)
             found = layer_options(joint, most, deadline)
@@ -126,8 +129,8 @@ def joint_layers(instance: Instance, clauses: Clauses) -> list[JointLayer | None
     for number in range(instance.num_layers):
         part = layer_part(whole, number, instance.expert_bytes)
         bits = part.wanted.size * instance.num_servers
-        alike = np.unique(part.sizes).size <= 1
-        if not alike or bits > MAX_JOINT_BITS or steps + 2**bits > 2**MAX_JOINT_BITS_IN_ALL:
+        fit = bits <= MAX_JOINT_BITS and steps + 2**bits <= 2**MAX_JOINT_BITS_IN_ALL
+        if not fit or np.unique(part.sizes).size > 1 or part.is_additive:
             layers.append(None)
             continue
         steps += 2**bits
@@ -168,19 +171,30 @@ def _program(instance: Instance, columns: LayerColumns) -> Program:
     unit_ms = objective_unit(math.fsum([*most, *rest.weight_ms]))
     num_carries = capacity.carry_row.size
     whole = np.arange(len(columns) + num_carries)
-    blocks = (reach_rows(rest), clause_rows(rest), lifted_rows(instance, rest))
+    one_of = Rows.stack(*map(_one_of, columns.options, columns.first))
+    blocks = {
+        "reach": reach_rows(rest),
+        "clause": clause_rows(rest),
+        "lifted": lifted_rows(instance, rest),
+    }
     return Program(
         columns=columns,
         objective=np.concatenate([weight_ms / unit_ms, np.zeros(num_carries)]),
         unit_ms=unit_ms,
         upper=np.concatenate([np.ones(len(columns)), capacity.carry_upper]),
         is_whole=(whole < num_v + rest.first_z) | (whole >= len(columns)),
+        branch_first=whole < num_v,
         rows=Rows.stack(
             capacity.rows,
-            *map(_one_of, columns.options, columns.first),
-            *(dataclasses.replace(block, column=block.column + num_v) for block in blocks),
+            one_of,
+            *(dataclasses.replace(block, column=block.column + num_v) for block in blocks.values()),
         ),
         carry_row=capacity.carry_row,
+        row_server=capacity.server,
+        row_kinds=(
+            ("layer", one_of.num_rows),
+            *((kind, block.num_rows) for kind, block in blocks.items()),
+        ),
     )
 
 

@@ -58,7 +58,11 @@ def build_lifted(instance: Instance, clauses: Clauses) -> Program:
     """Write the lifted formulation of an instance."""
     columns = build_columns(instance, clauses)
     return program_of(
-        instance, columns, reach_rows(columns), clause_rows(columns), lifted_rows(instance, columns)
+        instance,
+        columns,
+        reach=reach_rows(columns),
+        clause=clause_rows(columns),
+        lifted=lifted_rows(instance, columns),
     )
 
 

@@ -191,10 +191,13 @@ def _solve(
 ) -> Answer:
     model = build_model(program)
     variables = list(model.variables())
-    hints = []
+    advice = mathopt.ModelSolveParameters()
+    if solver is mathopt.SolverType.GSCIP:  # HiGHS takes none
+        first = np.flatnonzero(program.branch_first).tolist()
+        advice.branching_priorities = {variables[j]: 1 for j in first}
     if start is not None:
         values = dict(zip(variables, start.tolist(), strict=True))
-        hints.append(mathopt.SolutionHint(variable_values=values))
+        advice.solution_hints.append(mathopt.SolutionHint(variable_values=values))
     parameters.relative_gap_tolerance = 0.0
     parameters.absolute_gap_tolerance = 0.0
     if math.isfinite(deadline.at):
@@ -210,7 +213,7 @@ def _solve(
             model,
             solver,
             params=parameters,
-            model_params=mathopt.ModelSolveParameters(solution_hints=hints),
+            model_params=advice,
             **callback,
         )
     except AttributeError as error:
@@ -241,10 +244,11 @@ def read_result(result: mathopt.SolveResult, variables: list[mathopt.Variable]) 
     """Read a MathOpt result: only OPTIMAL is a proof, and only a limit keeps what was found."""
     stop_reason, reason = _stop_reason(result.termination)
     bound = result.dual_bound()
+    nodes = result.solve_stats.node_count
     if stop_reason is StopReason.SOLVER_ERROR:
         return Answer.nothing(stop_reason, reason=reason)
     if not result.has_primal_feasible_solution():
-        return Answer.nothing(stop_reason, bound=bound, reason=reason)
+        return Answer.nothing(stop_reason, bound=bound, reason=reason, nodes=nodes)
     return Answer(
         stop_reason=stop_reason,
         proven_optimal=result.termination.reason is mathopt.TerminationReason.OPTIMAL,
@@ -252,6 +256,7 @@ def read_result(result: mathopt.SolveResult, variables: list[mathopt.Variable]) 
         objective=result.objective_value(),
         bound=bound,
         reason=reason,
+        nodes=nodes,
     )
 
 

@@ -117,10 +117,17 @@ class Program:
         Largest value of each column; float64 (len(self),).
     is_whole
         Columns that must be whole numbers; bool (len(self),).
+    branch_first
+        Columns that a solver should branch on before all others, if it takes advice; bool
+        (len(self),).
     rows
         The constraints.
     carry_row
         For each carry the row that it relieves; int64 (carries,).
+    row_server
+        Server of each capacity row; these are the first rows; int64 (capacity rows,).
+    row_kinds
+        What the rows after them say, and how many say so, in their order.
     """
 
     columns: Meaning
@@ -128,8 +135,11 @@ class Program:
     unit_ms: float
     upper: NDArray[np.float64]
     is_whole: NDArray[np.bool_]
+    branch_first: NDArray[np.bool_]
     rows: Rows
     carry_row: NDArray[np.int64]
+    row_server: NDArray[np.int64]
+    row_kinds: tuple[tuple[str, int], ...]
 
     def __len__(self) -> int:
         return int(self.objective.size)
@@ -158,7 +168,11 @@ class Program:
             coefficient=self.objective[weighted],
             upper=np.array([limit]),
         )
-        return replace(self, rows=Rows.stack(self.rows, row))
+        return replace(
+            self,
+            rows=Rows.stack(self.rows, row),
+            row_kinds=(*self.row_kinds, ("known", 1)),
+        )
 
     def below(self, limit: float) -> "Program":
         """Scale up a program whose optimum is known to be at most ``limit``.

@@ -217,6 +217,8 @@ def read_answer(
     said = re.search(r"^Result - (.*)$", log, re.MULTILINE)
     result = said[1].strip() if said else "nothing about the result"
     bound = read_bound(log)
+    counted = re.search(r"^Enumerated nodes:\s+(\d+)$", log, re.MULTILINE)
+    nodes = int(counted[1]) if counted else None
     found = problem.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible)
     if result.startswith("Optimal solution found") and problem.sol_status == pulp.LpSolutionOptimal:
         values = np.array([variable.varValue for variable in variables])
@@ -228,10 +230,11 @@ def read_answer(
             objective=objective,
             bound=objective,
             reason="",
+            nodes=nodes,
         )
     if "time limit" in result or (said is None and out_of_time):
         if said is None or not found:
-            return Answer.nothing(StopReason.TIME_LIMIT, bound=bound)
+            return Answer.nothing(StopReason.TIME_LIMIT, bound=bound, nodes=nodes)
         return Answer(
             stop_reason=StopReason.TIME_LIMIT,
             proven_optimal=False,
@@ -239,6 +242,7 @@ def read_answer(
             objective=-float(pulp.value(problem.objective)),
             bound=bound,
             reason="",
+            nodes=nodes,
         )
     # Storing nothing is always feasible and savings are finite, so every other answer is wrong.
     return Answer.nothing(StopReason.SOLVER_ERROR, reason=f"CBC said: {result}")

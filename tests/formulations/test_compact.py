@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formulations import EXACT, methods
-from formulations.columns import build_columns
 from formulations.capacity import DIGIT, MAX_SINGLE_ROW
+from formulations.columns import build_columns
 from formulations.compact import build_compact
 from formulations.program import OBJECTIVE_SCALE, Program, objective_unit
 from instances.evaluation import evaluate
