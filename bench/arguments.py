@@ -141,6 +141,7 @@ def make_parser() -> Parser:
     _add_list(commands)
     _add_generate(commands)
     _add_import(commands)
+    _add_export(commands)
     _add_solve(commands)
     _add_bound(commands)
     _add_check(commands)
@@ -205,9 +206,9 @@ def _add_generate(commands: Any) -> None:
 def _add_import(commands: Any) -> None:
     formats = commands.add_parser(
         "import",
-        help="make an instance of recorded routing",
-        description="Make an instance of recorded routing.",
-        epilog="example:\n  moeplace import routes --help\n",
+        help="make an instance of recorded routing, or a placement of a solver's solution",
+        description="Make an instance of recorded routing, or a placement of a solver's solution.",
+        epilog="examples:\n  moeplace import routes --help\n  moeplace import sol --help\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     ).add_subparsers(title="formats", dest="format", metavar="FORMAT", required=True)
@@ -222,6 +223,63 @@ def _add_import(commands: Any) -> None:
         ),
     )
     import_routes.add_arguments(parser)
+    _add_json(parser)
+    _add_import_solution(formats)
+
+
+def _add_import_solution(formats: Any) -> None:
+    parser = _command(
+        formats,
+        "sol",
+        "import_solution",
+        "make a placement of a solver's solution file",
+        about="Files of SCIP and HiGHS, for the programs that moeplace export writes.",
+        example="  moeplace import sol mixtral.sol --instance mixtral.json -o placement.json",
+    )
+    parser.add_argument("solution", metavar="FILE", help="solution file of SCIP or HiGHS")
+    parser.add_argument("--instance", required=True, metavar="FILE", help="instance file")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="placement file: .json or .json.gz"
+    )
+    _add_json(parser)
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "export",
+        "export",
+        "write an instance as a program for other solvers, or a placement as their solution",
+        about=(
+            "MPS and LP files say that the saving is maximised, and their names say what they are:"
+            "\nx.edge_0.mixtral_8x7b.L3.E5 is expert 5 of layer 3 on server edge-0."
+        ),
+        example=(
+            "  moeplace export mixtral.json --format mps -o mixtral.mps\n"
+            "  moeplace export mixtral.json --format sol --placement placement.json -o mixtral.sol"
+        ),
+    )
+    parser.add_argument("file", metavar="FILE", help="instance file")
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=("mps", "lp", "sol", "highs-sol"),
+        metavar="mps|lp|sol|highs-sol",
+        help="program (mps, lp), or placement as a solution file of SCIP (sol) or HiGHS",
+    )
+    parser.add_argument(
+        "--formulation",
+        default="compact",
+        choices=("compact", "aggregated", "lifted"),
+        metavar="compact|aggregated|lifted",
+        help="which program; all have the same optimum; default: compact",
+    )
+    parser.add_argument(
+        "--placement", metavar="FILE", help="placement file, for the formats of solutions"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="file: .mps, .lp or .sol"
+    )
     _add_json(parser)
 
 
