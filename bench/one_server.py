@@ -3,7 +3,7 @@
     python -m bench.one_server gpt-oss fine-grained-independent
 
 prints, for the tiny instances of the families, shares of the optimum: of one pass of
-`successive-hull`; of one pass in which a MILP solves every server exactly given the earlier ones,
+`successive-hull-pass`; of one pass in which a MILP solves every server exactly given the earlier ones,
 in the default order, and in the best and in the worst of all orders. What the second misses is the
 loss of taking servers one by one, which no better subproblem can make good.
 """
@@ -101,14 +101,14 @@ def main() -> None:
     """Measure and print."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("instance", no_wrap=True)
-    for name in ("successive-hull", "exact, default order", "best order", "worst order"):
+    for name in ("successive-hull-pass", "exact, default order", "best order", "worst order"):
         table.add_column(name, justify="right")
     for family in sys.argv[1:] or FAMILIES:
         for seed in SEEDS:
             instance = generate(family, size="tiny", seed=seed)
             clauses = build_clauses(instance)
             optimum = clauses.saving_ms(_solve(instance))
-            hull = run(HEURISTICS.get("successive-hull"), instance, rng=np.random.default_rng(0))
+            hull = run(HEURISTICS.get("successive-hull-pass"), instance, rng=np.random.default_rng(0))
             if hull.placement is None:
                 raise RuntimeError(f"{instance.name}: {hull.reason}")
             default = server_order(instance, clauses, None)
