@@ -111,9 +111,10 @@ def marginal_gain(x: int, n: int, demand: Demand, progress: Progress) -> float:
 @njit(cache=True)
 def all_marginal_gains(demand: Demand, progress: Progress) -> NDArray[np.float64]:
     """Return the marginal gain of every expert on every server; (N, X)."""
-    gain = np.zeros(progress.stored.shape)
-    for n in range(gain.shape[0]):
-        for x in range(gain.shape[1]):
+    num_servers, num_experts = progress.stored.shape
+    gain = np.zeros((num_servers, num_experts))
+    for n in range(num_servers):
+        for x in range(num_experts):
             gain[n, x] = marginal_gain(x, n, demand, progress)
     return gain
 
@@ -141,7 +142,7 @@ def gain_per_byte(pair: int, demand: Demand, progress: Progress) -> float:
     """Return what a pair gains now for each byte."""
     num_experts = progress.stored.shape[1]
     n, x = pair // num_experts, pair % num_experts
-    return marginal_gain(x, n, demand, progress) / progress.expert_bytes[x]
+    return float(marginal_gain(x, n, demand, progress) / progress.expert_bytes[x])
 
 
 @njit(cache=True)
