@@ -146,6 +146,7 @@ def make_parser() -> Parser:
     _add_bound(commands)
     _add_check(commands)
     _add_run(commands)
+    _add_store(commands)
     _add_report(commands)
     _add_audit(commands)
     _add_conformance(commands)
@@ -496,10 +497,73 @@ def _add_run(commands: Any) -> None:
         "--redo",
         choices=("failed", "outdated", "all"),
         metavar="failed|outdated|all",
-        help="run finished attempts again: those without a placement, those of another version of "
-        "the code, or all",
+        help="run finished attempts again: those that failed or have no placement, those of "
+        "another version of the code, or all; what there was before is kept beside",
+    )
+    parser.add_argument(
+        "--retry-failed",
+        dest="redo",
+        action="store_const",
+        const="failed",
+        help="the same as --redo failed",
     )
     parser.add_argument("--store", required=True, metavar="FILE", help="SQLite file of results")
+
+
+def _add_store(commands: Any) -> None:
+    actions = commands.add_parser(
+        "store",
+        help="merge stores of results, or export one as tables",
+        description="Merge stores of results, or export one as tables.",
+        epilog="example:\n  moeplace store merge one.sqlite other.sqlite -o both.sqlite\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    ).add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    parser = _command(
+        actions,
+        "merge",
+        "store",
+        "make one store of several",
+        about=(
+            "Every attempt is kept once, with its trajectory and placement. Among attempts with "
+            "the same\nkey the one that started last counts, whatever the order of the files."
+        ),
+        example="  moeplace store merge one.sqlite other.sqlite -o both.sqlite",
+    )
+    parser.add_argument("stores", nargs="+", metavar="FILE", help="SQLite files of results")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="store to merge into; made when it is missing, and added to when not",
+    )
+    _add_json(parser)
+    parser = _command(
+        actions,
+        "export",
+        "store",
+        "write a store as tables: attempts, trajectories, instances, placements",
+        example=(
+            "  moeplace store export results.sqlite -o tables\n"
+            "  moeplace store export results.sqlite --format parquet -o tables"
+        ),
+    )
+    parser.add_argument("store", metavar="FILE", help="SQLite file of results")
+    parser.add_argument(
+        "--format",
+        choices=("csv", "parquet"),
+        default="csv",
+        metavar="csv|parquet",
+        help="kind of files; parquet needs the extra moeplace[parquet]; default: csv",
+    )
+    parser.add_argument(
+        "--history", action="store_true", help="also attempts that were repeated later"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="directory; made when it is missing"
+    )
+    _add_json(parser)
 
 
 def _add_report(commands: Any) -> None:

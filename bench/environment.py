@@ -61,9 +61,14 @@ def current_environment() -> Environment:
 
 def available_cores() -> int:
     """Logical processors that this process may use."""
+    return len(allowed_cores()) or os.cpu_count() or 1
+
+
+def allowed_cores() -> tuple[int, ...]:
+    """Numbers of the logical processors that this process may use; empty when unknown."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return ()
 
 
 def physical_memory_bytes() -> int:

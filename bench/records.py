@@ -1,9 +1,12 @@
 """What the store keeps of an instance and of an attempt; bench/schema.py explains each field."""
 
 import math
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from bench.incumbent import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,4 +89,9 @@ class AttemptRecord:
     claimed_saving_ms: float = math.nan
     guarantee: str = ""
     guarantee_ratio: float = math.nan
+    bound_certified: bool = False
+    threads: int = 1
+    cores: str = ""
+    uid: str = field(default_factory=lambda: uuid.uuid4().hex)
     placement: Mapping[str, Any] | None = field(default=None, repr=False)
+    trajectory: tuple[Step, ...] = field(default=(), repr=False)

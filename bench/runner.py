@@ -3,24 +3,25 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from bench.environment import code_version, current_environment
+from bench.environment import Environment, code_version, current_environment
 from bench.facts import describe_instance
+from bench.incumbent import trajectory
+from bench.kinds import SETTLED, Kind, kind_of
 from bench.plan import Plan, Source, Task
-from bench.pool import Pool
+from bench.pool import Request, Workers
 from bench.presets import AUTO
 from bench.progress import Progress
 from bench.records import AttemptKey, AttemptRecord
-from bench.sandbox import Limits, PackedInstance, SandboxedSolve, solve_in_sandbox
+from bench.sandbox import Limits, PackedInstance, solve_in_sandbox
 from bench.start import Start, find_start
 from bench.store import Store
 from bench.worker import Answer
 from instances.files import placement_to_dict
-from instances.result import Status, StopReason, judge
+from instances.result import StopReason, judge
 
 REDO = {
-    "failed": "attempts that ended without a placement, other than unsupported ones",
+    "failed": "attempts that crashed, lied, ran out of memory, or ended without a placement",
     "outdated": "attempts of another version of the code",
     "all": "every attempt",
 }
@@ -33,15 +34,15 @@ class Tally:
 
     Parameters
     ----------
-    status
-        How often each status occurred, over new and skipped attempts.
+    kinds
+        How often each kind of result occurred, over new and skipped attempts.
     new, skipped
         Attempts that were run now, and that had finished before.
     outdated
         Skipped attempts of another version of the code.
     """
 
-    status: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[Kind] = field(default_factory=Counter)
     new: int = 0
     skipped: int = 0
     outdated: int = 0
@@ -54,8 +55,8 @@ class Runner:
     ----------
     store
         Where attempts are kept; open for writing.
-    jobs
-        Processes at once.
+    workers
+        Who runs the solves.
     memory_bytes
         Memory limit of each solve; None for no limit.
     redo
@@ -68,17 +69,18 @@ class Runner:
         self,
         store: Store,
         *,
-        jobs: int,
+        workers: Workers,
         memory_bytes: int | None,
         redo: str,
         progress: Progress,
     ) -> None:
         self._store = store
-        self._jobs = jobs
+        self._workers = workers
         self._memory_bytes = memory_bytes
         self._redo = redo
         self._progress = progress
-        self._environment = store.add_environment(current_environment())
+        self._environments: dict[str, int] = {}
+        self._environment_number(current_environment())
         self._finished = store.finished()
         self.tally = Tally()
 
@@ -91,14 +93,19 @@ class Runner:
             When an instance cannot be had or the store cannot be written.
         """
         self._progress.begin(plan.num_tasks)
-        with Pool(self._jobs) as pool:
-            for source, tasks in plan.work.items():
-                if not self._skip_without_loading(source, tasks):
-                    # With one job nothing else runs while an instance is generated.
-                    pool.wait_for_room()
-                    self._run_instance(pool, source, tasks)
-            pool.drain()
+        for source, tasks in plan.work.items():
+            if not self._skip_without_loading(source, tasks):
+                # With one job nothing else runs while an instance is generated.
+                self._workers.wait_for_room()
+                self._run_instance(source, tasks)
+        self._workers.drain()
         return self.tally
+
+    def _environment_number(self, environment: Environment) -> int:
+        known = repr(environment)
+        if known not in self._environments:
+            self._environments[known] = self._store.add_environment(environment)
+        return self._environments[known]
 
     def _skip_without_loading(self, source: Source, tasks: list[Task]) -> bool:
         """Skip an instance that this very code has generated before, when all is done on it."""
@@ -113,7 +120,7 @@ class Runner:
             self._skip(task.key(checksum))
         return True
 
-    def _run_instance(self, pool: Pool, source: Source, tasks: list[Task]) -> None:
+    def _run_instance(self, source: Source, tasks: list[Task]) -> None:
         self._progress.working_on(source.name)
         instance = source.load()
         record = describe_instance(
@@ -138,34 +145,31 @@ class Runner:
         for task in due:
             limits = Limits(time_s=task.time_limit_s, memory_bytes=self._memory_bytes)
             if task.start == AUTO and start is None and _supports(task, packed):
-                start = find_start(pool, packed, limits)
-            self._submit(pool, task, packed, record.checksum, limits, start)
+                start = find_start(self._workers, packed, limits)
+            self._submit(task, packed, record.checksum, limits, start)
 
     def _submit(
         self,
-        pool: Pool,
         task: Task,
         packed: PackedInstance,
         checksum: str,
         limits: Limits,
         start: Start | None,
     ) -> None:
-        started_at = ""
         given = start if task.start == AUTO else None
+        what = f"{packed.instance.name}, {task.algorithm.name}"
+        request = Request(
+            algorithm=task.algorithm,
+            packed=packed,
+            seed=task.seed or 0,
+            limits=limits,
+            start=None if given is None else given.placement,
+        )
 
-        def begin() -> SandboxedSolve:
-            nonlocal started_at
-            started_at = datetime.now(UTC).isoformat(timespec="seconds")
-            self._progress.working_on(f"{packed.instance.name}, {task.algorithm.name}")
-            return SandboxedSolve(
-                task.algorithm,
-                packed,
-                seed=task.seed or 0,
-                limits=limits,
-                start=None if given is None else given.placement,
-            )
+        def begun() -> None:
+            self._progress.working_on(what)
 
-        def done(answer: Answer) -> None:
+        def done(answer: Answer, environment: Environment) -> None:
             result = judge(packed.instance, answer.outcome, seconds=answer.seconds)
             guarantee = task.algorithm.guarantee
             ratio = answer.guarantee_ratio
@@ -176,14 +180,17 @@ class Runner:
                 stop_reason=result.stop_reason.value,
                 reason=result.reason,
                 seconds=result.seconds,
-                started_at=started_at,
+                started_at=answer.started_at,
                 code_version=code_version(),
-                environment=self._environment,
+                environment=self._environment_number(environment),
                 memory_limit_bytes=self._memory_bytes,
                 start_seconds=math.nan if given is None else given.seconds,
                 saving_ms=result.saving_ms,
                 latency_ms=result.latency_ms,
                 bound_saving_ms=result.bound_saving_ms,
+                bound_certified=result.bound_certified,
+                threads=int(task.algorithm.parameters.get("threads", 1)),
+                cores=",".join(map(str, answer.cores)),
                 claimed_saving_ms=result.claimed_saving_ms,
                 guarantee="" if guarantee is None or ratio is None else guarantee.formula,
                 guarantee_ratio=math.nan if ratio is None else ratio,
@@ -192,13 +199,14 @@ class Runner:
                     if result.placement is None
                     else placement_to_dict(packed.instance, result.placement)
                 ),
+                trajectory=trajectory(answer.steps, result),
             )
             self._store.record(attempt)
             self.tally.new += 1
-            self.tally.status[result.status] += 1
-            self._progress.finished(f"{packed.instance.name}, {task.algorithm.name}", result)
+            self.tally.kinds[kind_of(result.status, result.stop_reason)] += 1
+            self._progress.finished(what, result)
 
-        pool.submit(begin, done)
+        self._workers.submit(request, done, begun)
 
     def _is_due(self, key: AttemptKey) -> bool:
         earlier = self._finished.get(key)
@@ -206,19 +214,14 @@ class Runner:
             return True
         if self._redo == "outdated":
             return earlier.code_version != code_version()
-        return self._redo == "failed" and (
-            earlier.status == Status.ERROR
-            or (
-                earlier.status == Status.NO_SOLUTION
-                and earlier.stop_reason != StopReason.UNSUPPORTED
-            )
-        )
+        kind = kind_of(earlier.status, earlier.stop_reason)
+        return self._redo == "failed" and kind not in SETTLED
 
     def _skip(self, key: AttemptKey) -> None:
         earlier = self._finished[key]
         self.tally.skipped += 1
         self.tally.outdated += earlier.code_version != code_version()
-        self.tally.status[earlier.status] += 1
+        self.tally.kinds[kind_of(earlier.status, earlier.stop_reason)] += 1
         self._progress.skipped()
 
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from multiprocessing import connection as pipes
 from pathlib import Path
 from types import TracebackType
@@ -145,6 +146,7 @@ class SandboxedSolve:
         self._process = context.Process(
             target=worker.main, args=(far_end, content, str(self._scratch)), daemon=True
         )
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._begun_at: float | None = None
         self._cores: tuple[int, ...] = ()
         self._connected = True
@@ -228,7 +230,13 @@ class SandboxedSolve:
             note = "the placement is the one that it started from"
             outcome = dataclasses.replace(outcome, reason=f"{outcome.reason}; {note}")
         steps = () if findings.refuted else findings.steps
-        return dataclasses.replace(answer, outcome=outcome, steps=steps, cores=self._cores)
+        return dataclasses.replace(
+            answer,
+            outcome=outcome,
+            steps=steps,
+            cores=self._cores,
+            started_at=self._started_at,
+        )
 
     def _died(self, exit_code: int) -> Answer:
         log = self._log()

@@ -2,14 +2,16 @@
 
 - ``instances``: one row for each problem, found by the checksum of its content;
 - ``environments``: one row for each machine with its libraries;
-- ``attempts``: one row for each finished attempt, whether it ended well or not. Unique in
+- ``attempts``: one row for each finished attempt, whether it ended well or not. An attempt that
+  was repeated stays, and names its successor in ``superseded_by``; the others are unique in
   (checksum, algorithm, parameters, seed, time limit, start), so that nothing is counted twice;
+- ``trajectories``: what was known at which moment of an attempt, judged;
 - ``placements``: the placement of an attempt, as a placement file compressed with zlib.
 
 Unknown numbers are NULL in the file and NaN in tables.
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6D6F6570
 """The letters "moep": what ``file`` and :meth:`Store.open` know a store by."""
 
@@ -61,11 +63,27 @@ CREATE TABLE attempts (
     guarantee_ratio REAL,             -- on this instance; NULL when nothing is claimed
     started_at TEXT NOT NULL,         -- UTC, ISO 8601
     code_version TEXT NOT NULL,
-    environment INTEGER NOT NULL REFERENCES environments (id)
+    environment INTEGER NOT NULL REFERENCES environments (id),
+    uid TEXT NOT NULL DEFAULT '',     -- the same in every store that holds this attempt
+    kind TEXT NOT NULL DEFAULT '',    -- one word for status and stop_reason, see bench/kinds.py
+    bound_certified INTEGER NOT NULL DEFAULT 0,  -- 1: the bound holds in exact arithmetic
+    threads INTEGER NOT NULL DEFAULT 1,          -- that the method was told to use
+    cores TEXT NOT NULL DEFAULT '',   -- processors that it was allowed: 0,1; '' when unknown
+    superseded_by INTEGER REFERENCES attempts (id) DEFERRABLE INITIALLY DEFERRED
 );
 CREATE UNIQUE INDEX attempts_key ON attempts (
     checksum, algorithm, parameters, ifnull(seed, -1), ifnull(time_limit, -1), start
-);
+) WHERE superseded_by IS NULL;
+CREATE UNIQUE INDEX attempts_uid ON attempts (uid);
+CREATE TABLE trajectories (
+    attempt_id INTEGER NOT NULL REFERENCES attempts (id) ON DELETE CASCADE,
+    step INTEGER NOT NULL,            -- 0, 1, ...; each better than the one before
+    seconds REAL NOT NULL,            -- since the method began
+    saving_ms REAL,                   -- of the best placement so far; NULL before the first
+    bound_saving_ms REAL,             -- lowest bound so far; NULL before the first
+    bound_certified INTEGER NOT NULL, -- 1: that bound holds in exact arithmetic
+    PRIMARY KEY (attempt_id, step)
+) WITHOUT ROWID;
 CREATE TABLE placements (
     attempt_id INTEGER PRIMARY KEY REFERENCES attempts (id) ON DELETE CASCADE,
     content BLOB NOT NULL             -- zlib of a placement file
@@ -76,18 +94,22 @@ RESULTS = """
 SELECT attempts.id AS attempt_id, name AS instance, checksum, family, size,
     instances.seed AS instance_seed, options, models, servers, users, layers, experts, top_k, rows,
     clauses, algorithm, exact, parameters, attempts.seed AS seed, time_limit, start, start_seconds,
-    status, stop_reason, reason, saving_ms, latency_ms, empty_latency_ms, bound_saving_ms,
-    claimed_saving_ms, seconds, guarantee_ratio, guarantee, started_at,
-    attempts.code_version AS code_version, environment
-FROM attempts JOIN instances USING (checksum) ORDER BY attempts.id
+    status, stop_reason, kind, reason, saving_ms, latency_ms, empty_latency_ms, bound_saving_ms,
+    bound_certified, claimed_saving_ms, seconds, guarantee_ratio, guarantee, threads, cores,
+    memory_limit_bytes, started_at, attempts.code_version AS code_version, environment, uid,
+    superseded_by
+FROM attempts JOIN instances USING (checksum)
 """
+"""Joined rows of attempts that count and of those that were repeated later."""
 
 TEXT = {
     *("instance", "checksum", "family", "size", "options", "algorithm", "parameters", "start"),
-    *("status", "stop_reason", "reason", "guarantee", "started_at", "code_version"),
+    *("status", "stop_reason", "kind", "reason", "guarantee", "cores", "started_at"),
+    *("code_version", "uid"),
 }
-MAYBE_WHOLE = {"instance_seed", "seed"}
+TRUTH = {"exact", "bound_certified"}
+MAYBE_WHOLE = {"instance_seed", "seed", "superseded_by"}
 WHOLE = {
     *("attempt_id", "models", "servers", "users", "layers", "experts", "top_k", "rows", "clauses"),
-    "environment",
+    *("environment", "threads"),
 }

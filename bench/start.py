@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from bench.algorithms import quick_heuristics
-from bench.pool import Pool
-from bench.sandbox import Limits, PackedInstance, SandboxedSolve
+from bench.environment import Environment
+from bench.pool import Request, Workers
+from bench.sandbox import Limits, PackedInstance
 from bench.worker import Answer
 from instances.placement import Placement
 from instances.registry import Algorithm
@@ -33,28 +34,26 @@ class Start:
     seconds: float = 0.0
 
 
-def find_start(pool: Pool, packed: PackedInstance, limits: Limits) -> Start:
+def find_start(workers: Workers, packed: PackedInstance, limits: Limits) -> Start:
     """Run the quick heuristics, each within the limits, and keep the best placement."""
     best = Start()
     missing = 0
 
     def search(algorithm: Algorithm) -> None:
-        def begin() -> SandboxedSolve:
-            return SandboxedSolve(algorithm, packed, seed=0, limits=limits)
-
-        def done(answer: Answer) -> None:
+        def done(answer: Answer, environment: Environment) -> None:
             nonlocal best, missing
             missing -= 1
             best = _better(best, algorithm.name, packed, answer)
 
         nonlocal missing
         missing += 1
-        pool.submit(begin, done)
+        request = Request(algorithm=algorithm, packed=packed, seed=0, limits=limits)
+        workers.submit(request, done)
 
     for algorithm in quick_heuristics():
         search(algorithm)
     while missing:
-        pool.step()
+        workers.step()
     return best
 
 

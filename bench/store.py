@@ -1,7 +1,7 @@
 """The store: every finished attempt of a benchmark, in one SQLite file.
 
-The tables are in :mod:`bench.schema`. An attempt and its placement are written in one transaction,
-in write-ahead mode: a kill at any moment leaves either both or neither.
+The tables are in :mod:`bench.schema`. An attempt, its trajectory and its placement are written in
+one transaction, in write-ahead mode: a kill at any moment leaves either all or nothing of it.
 """
 
 import json
@@ -10,12 +10,15 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from bench.environment import Environment
+from bench.incumbent import Step
+from bench.kinds import kind_of
+from bench.migration import migrate
 from bench.records import AttemptKey, AttemptRecord, Ending, InstanceRecord
 from bench.schema import (
     APPLICATION_ID,
@@ -24,6 +27,7 @@ from bench.schema import (
     SCHEMA,
     SCHEMA_VERSION,
     TEXT,
+    TRUTH,
     WHOLE,
 )
 from instances.errors import InputError
@@ -43,6 +47,8 @@ class Store:
     def open(cls, path: str | Path) -> Self:
         """Open an existing store for reading, also while a run writes to it.
 
+        A store of an older version is read through a copy in memory that is brought up to date.
+
         Raises
         ------
         InputError
@@ -54,8 +60,11 @@ class Store:
         with _plainly(path):
             store = cls(path, _connect_read_only(path))
         try:
-            if not store._check_version():
+            version = store._check_version()
+            if version == 0:
                 raise InputError("", "the file is empty, not a store of results", source=str(path))
+            if version < SCHEMA_VERSION:
+                store._read_copy(version)
         except BaseException:
             store.close()
             raise
@@ -63,7 +72,7 @@ class Store:
 
     @classmethod
     def open_for_writing(cls, path: str | Path) -> Self:
-        """Open a store, or make a new one.
+        """Open a store, or make a new one; one of an older version is brought up to date.
 
         Raises
         ------
@@ -79,17 +88,21 @@ class Store:
             connection = sqlite3.connect(path, isolation_level=None, timeout=60)
         store = cls(path, connection)
         try:
-            exists = store._check_version()
+            version = store._check_version()
             with _plainly(path):
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
-            if not exists:
+            if version < SCHEMA_VERSION:
                 with store._transaction():
-                    for statement in SCHEMA.split(";\n"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    version = store._check_version()  # another process may have been faster
+                    if version == 0:
+                        for statement in SCHEMA.split(";\n"):
+                            connection.execute(statement)
+                        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    elif version < SCHEMA_VERSION:
+                        migrate(connection, version)
             with store._transaction():  # an unwritable store is refused before hours of work
                 connection.execute("DELETE FROM attempts WHERE id IS NULL")
         except BaseException:
@@ -140,48 +153,57 @@ class Store:
             )
 
     def record(self, attempt: AttemptRecord) -> int:
-        """Write a finished attempt with its placement, and return its number.
+        """Write a finished attempt with its trajectory and placement, and return its number.
 
-        An earlier attempt with the same key is replaced.
+        From now on it counts in place of an earlier attempt with the same key, which is kept.
         """
+        with self._transaction():
+            return self._insert(attempt)
+
+    def _insert(self, attempt: AttemptRecord) -> int:
         row = {item.name: getattr(attempt, item.name) for item in fields(attempt)}
         row.update(asdict(row.pop("key")))
-        placement = row.pop("placement")
+        placement, trajectory = row.pop("placement"), row.pop("trajectory")
+        row["kind"] = kind_of(attempt.status, attempt.stop_reason).value
         for name, value in row.items():
             if isinstance(value, float) and not math.isfinite(value):
                 row[name] = None
         row["exact"] = int(attempt.exact)
+        row["bound_certified"] = int(attempt.bound_certified)
+        query = "SELECT ifnull(max(id), 0) + 1 FROM attempts"
+        (row["id"],) = self._connection.execute(query).fetchone()
+        self._connection.execute(
+            "UPDATE attempts SET superseded_by = :id WHERE checksum = :checksum "
+            "AND algorithm = :algorithm AND parameters = :parameters AND seed IS :seed "
+            "AND time_limit IS :time_limit AND start = :start AND superseded_by IS NULL",
+            {**asdict(attempt.key), "id": row["id"]},
+        )
         names = ", ".join(row)
         slots = ", ".join(f":{name}" for name in row)
-        with self._transaction():
-            self._delete(attempt.key)
-            cursor = self._connection.execute(
-                f"INSERT INTO attempts ({names}) VALUES ({slots})", row
-            )
-            attempt_id = int(cursor.lastrowid or 0)
-            if placement is not None:
-                text = json.dumps(placement, separators=(",", ":"))
-                self._connection.execute(
-                    "INSERT INTO placements (attempt_id, content) VALUES (?, ?)",
-                    (attempt_id, zlib.compress(text.encode())),
-                )
-        return attempt_id
-
-    def _delete(self, key: AttemptKey) -> None:
-        self._connection.execute(
-            "DELETE FROM attempts WHERE checksum = :checksum AND algorithm = :algorithm "
-            "AND parameters = :parameters AND seed IS :seed AND time_limit IS :time_limit "
-            "AND start = :start",
-            asdict(key),
+        self._connection.execute(f"INSERT INTO attempts ({names}) VALUES ({slots})", row)
+        self._connection.executemany(
+            "INSERT INTO trajectories VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (row["id"], number, *(None if not math.isfinite(v) else v for v in astuple(step)))
+                for number, step in enumerate(trajectory)
+            ],
         )
+        if placement is not None:
+            text = json.dumps(placement, separators=(",", ":"))
+            self._connection.execute(
+                "INSERT INTO placements (attempt_id, content) VALUES (?, ?)",
+                (row["id"], zlib.compress(text.encode())),
+            )
+        return int(row["id"])
 
     # -- reading ----------------------------------------------------------------------------
 
     def finished(self) -> dict[AttemptKey, Ending]:
-        """How every attempt that the store holds has ended."""
+        """How every attempt that counts has ended."""
         key = tuple(item.name for item in fields(AttemptKey))
         ending = tuple(item.name for item in fields(Ending))
-        query = f"SELECT {', '.join((*key, *ending))} FROM attempts"
+        columns = ", ".join((*key, *ending))
+        query = f"SELECT {columns} FROM attempts WHERE superseded_by IS NULL"
         with _plainly(self.path):
             return {
                 AttemptKey(**dict(zip(key, row, strict=False))): Ending(*row[len(key) :])
@@ -201,24 +223,28 @@ class Store:
             row = self._connection.execute(query, key).fetchone()
         return None if row is None else str(row[0])
 
-    def results(self) -> "pd.DataFrame":
+    def results(self, *, history: bool = False) -> "pd.DataFrame":
         """Return one row for each attempt, in the order in which they finished.
+
+        Attempts that were repeated later are left out unless the history is asked for.
 
         Columns: attempt_id, instance, checksum, family, size, instance_seed, options (JSON),
         models, servers, users, layers, experts, top_k, rows, clauses, algorithm, exact,
-        parameters (JSON), seed, time_limit, start, start_seconds, status, stop_reason, reason,
-        saving_ms, latency_ms, empty_latency_ms, bound_saving_ms, claimed_saving_ms, seconds,
-        guarantee_ratio, guarantee, started_at, code_version, environment. Text is never missing
-        (empty instead); numbers are NaN, and the two seeds <NA>, where there is none.
+        parameters (JSON), seed, time_limit, start, start_seconds, status, stop_reason, kind,
+        reason, saving_ms, latency_ms, empty_latency_ms, bound_saving_ms, bound_certified,
+        claimed_saving_ms, seconds, guarantee_ratio, guarantee, threads, cores, memory_limit_bytes,
+        started_at, code_version, environment, uid, superseded_by. Text is never missing (empty
+        instead); numbers are NaN, and the two seeds and superseded_by <NA>, where there is none.
         """
         import pandas as pd
 
         with _plainly(self.path):
-            cursor = self._connection.execute(RESULTS)
+            counting = "" if history else "WHERE superseded_by IS NULL "
+            cursor = self._connection.execute(f"{RESULTS} {counting}ORDER BY attempts.id")
             names = [column[0] for column in cursor.description]
             frame = pd.DataFrame(cursor.fetchall(), columns=names)
         kinds: dict[str, str] = dict.fromkeys(names, "float64")
-        kinds.update(dict.fromkeys(TEXT, "object"), exact="bool")
+        kinds.update(dict.fromkeys(TEXT, "object"), **dict.fromkeys(TRUTH, "bool"))
         kinds.update(dict.fromkeys(WHOLE, "int64"), **dict.fromkeys(MAYBE_WHOLE, "Int64"))
         return frame.astype(kinds)
 
@@ -231,6 +257,51 @@ class Store:
             return None
         content: dict[str, Any] = json.loads(zlib.decompress(row[0]))
         return content
+
+    def trajectory(self, attempt_id: int) -> tuple[Step, ...]:
+        """Return what was known at which moment of an attempt, in the order of time."""
+        query = (
+            "SELECT seconds, saving_ms, bound_saving_ms, bound_certified FROM trajectories "
+            "WHERE attempt_id = ? ORDER BY step"
+        )
+        with _plainly(self.path):
+            rows = self._connection.execute(query, (int(attempt_id),)).fetchall()
+        return tuple(
+            Step(
+                seconds=seconds,
+                saving_ms=math.nan if saving is None else saving,
+                bound_saving_ms=math.inf if bound is None else bound,
+                bound_certified=bool(certified),
+            )
+            for seconds, saving, bound, certified in rows
+        )
+
+    def trajectories(self) -> "pd.DataFrame":
+        """Return the trajectories of all attempts, also of those that were repeated later.
+
+        Columns: attempt_id, step, seconds, saving_ms, bound_saving_ms (NaN while unknown),
+        bound_certified.
+        """
+        import pandas as pd
+
+        with _plainly(self.path):
+            cursor = self._connection.execute(
+                "SELECT * FROM trajectories ORDER BY attempt_id, step"
+            )
+            names = [column[0] for column in cursor.description]
+            frame = pd.DataFrame(cursor.fetchall(), columns=names)
+        kinds = dict.fromkeys(names, "float64")
+        return frame.astype({**kinds, "attempt_id": "int64", "step": "int64", names[-1]: "bool"})
+
+    def instances(self) -> "pd.DataFrame":
+        """Return one row for each instance, with the columns of the table ``instances``."""
+        import pandas as pd
+
+        with _plainly(self.path):
+            cursor = self._connection.execute("SELECT * FROM instances ORDER BY rowid")
+            names = [column[0] for column in cursor.description]
+            frame = pd.DataFrame(cursor.fetchall(), columns=names)
+        return frame.astype({"seed": "Int64"})
 
     def instance_record(self, checksum: str) -> InstanceRecord:
         """Return the facts about an instance, its models and servers among them.
@@ -267,6 +338,22 @@ class Store:
         text = self.results().to_csv(index=False, lineterminator="\n")
         write_atomically(Path(path), text.encode())
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Hand out the connection for queries that see one state of the store."""
+        with _plainly(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Hand out the connection for one transaction: all of it is kept, or nothing."""
+        with self._transaction():
+            yield self._connection
+
     # -- the file ---------------------------------------------------------------------------
 
     @contextmanager
@@ -280,14 +367,24 @@ class Store:
                 raise
             self._connection.execute("COMMIT")
 
-    def _check_version(self) -> bool:
-        """Tell whether there are tables; raise when they are not ours or not of this version."""
+    def _read_copy(self, version: int) -> None:
+        """Read a copy in memory from now on, and bring that up to date."""
+        copy = sqlite3.connect(":memory:", isolation_level=None)
+        with _plainly(self.path):
+            self._connection.backup(copy)
+        self._connection.close()
+        self._connection = copy
+        with self._transaction():
+            migrate(copy, version)
+
+    def _check_version(self) -> int:
+        """Return the version, 0 without tables; raise when it is not ours, or newer than this."""
         with _plainly(self.path):
             (application,) = self._connection.execute("PRAGMA application_id").fetchone()
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application == 0 and version == 0 and tables == 0:
-            return False
+            return 0
         if application != APPLICATION_ID:
             raise InputError("", "an SQLite file, but not a moeplace store", source=str(self.path))
         if version > SCHEMA_VERSION:
@@ -297,7 +394,7 @@ class Store:
                 f"{SCHEMA_VERSION})",
                 source=str(self.path),
             )
-        return True
+        return int(version)
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.environment import allowed_cores
 from bench.incumbent import Step
 from bench.supplies import supplied
 from bench.trajectory import Recorder
@@ -114,6 +115,8 @@ class Answer:
         What was known at which moment, judged; see :mod:`bench.incumbent`.
     cores
         Logical processors that it was allowed; empty when the system does not tell.
+    started_at
+        When its process was started, UTC, ISO 8601.
     """
 
     outcome: Outcome
@@ -124,6 +127,7 @@ class Answer:
     returned: bool = False
     steps: tuple[Step, ...] = ()
     cores: tuple[int, ...] = ()
+    started_at: str = ""
 
 
 def pack(value: object) -> bytes:
@@ -247,12 +251,10 @@ def _answer(connection: Connection, job: Job, recorder: Recorder) -> Answer:
 
 def _pin(cores: tuple[int, ...] | None) -> tuple[int, ...]:
     """Keep this process on some processors where that is allowed; return those it may use."""
-    if not hasattr(os, "sched_setaffinity"):
-        return ()
-    if cores is not None:
+    if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):  # not allowed: what is recorded says so
             os.sched_setaffinity(0, cores)
-    return tuple(sorted(os.sched_getaffinity(0)))
+    return allowed_cores()
 
 
 @contextlib.contextmanager

@@ -5,13 +5,17 @@ import sys
 
 from bench.arguments import DEFAULT_RUN_LIMIT_S
 from bench.formats import plural
+from bench.kinds import SETTLED, Kind
 from bench.plan import make_plan
+from bench.pool import Pool
 from bench.presets import AUTO, PRESETS, Batch
 from bench.progress import make_progress
 from bench.runner import Runner, Tally
 from bench.store import Store
 from instances.errors import InputError
-from instances.result import Status
+
+BROKEN = frozenset(Kind) - SETTLED - {Kind.NO_SOLUTION, Kind.TIME_LIMIT}
+"""Kinds of results that are somebody's mistake: the exit code is 1."""
 
 _CHOICES = ("families", "sizes", "instances", "methods", "seeds", "time_limit", "start")
 
@@ -25,24 +29,27 @@ def execute(arguments: argparse.Namespace) -> int:
         for sentence in plan.left_out:
             print(sentence, file=sys.stderr)
         progress = make_progress()
-        runner = Runner(
-            store,
-            jobs=arguments.jobs,
-            memory_bytes=arguments.memory_limit,
-            redo=arguments.redo or "",
-            progress=progress,
-        )
+        tally = Tally()
         try:
-            tally = runner.run(plan)
+            with Pool(arguments.jobs) as workers:
+                runner = Runner(
+                    store,
+                    workers=workers,
+                    memory_bytes=arguments.memory_limit,
+                    redo=arguments.redo or "",
+                    progress=progress,
+                )
+                tally = runner.tally
+                runner.run(plan)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"interrupted; {plural(runner.tally.new, 'new attempt')} kept in "
+                f"interrupted; {plural(tally.new, 'new attempt')} kept in "
                 f"{arguments.store}, and the same command continues"
             ) from None
         finally:
             progress.close()
     _conclude(tally, arguments.store)
-    return 1 if tally.status[Status.ERROR] else 0
+    return 1 if any(tally.kinds[kind] for kind in BROKEN) else 0
 
 
 def _batches(arguments: argparse.Namespace) -> tuple[Batch, ...]:
@@ -71,9 +78,7 @@ def _batches(arguments: argparse.Namespace) -> tuple[Batch, ...]:
 
 def _conclude(tally: Tally, store: str) -> None:
     counts = ", ".join(
-        f"{tally.status[status]} {status.value.replace('_', ' ')}"
-        for status in Status
-        if tally.status[status]
+        f"{tally.kinds[kind]} {kind.value.replace('_', ' ')}" for kind in Kind if tally.kinds[kind]
     )
     print(f"{plural(tally.new + tally.skipped, 'attempt')} in {store}: {counts}")
     if tally.skipped:

@@ -13,9 +13,9 @@ from bench.commands.output import complain, print_block, print_json, require_wri
 from bench.formats import gap_text, plural, seconds_text, value_text
 from bench.incumbent import Step, trajectory
 from bench.kinds import kind_of
-from bench.pool import Pool
+from bench.pool import Pool, Request
 from bench.presets import AUTO, NONE
-from bench.sandbox import Limits, PackedInstance, SandboxedSolve, solve_in_sandbox
+from bench.sandbox import Limits, PackedInstance, solve_in_sandbox
 from bench.spinner import spinning
 from bench.start import Start, find_start
 from bench.worker import Answer
@@ -96,15 +96,15 @@ def _solve(
                 given = start.placement
         answers: list[Answer] = []
         pool.submit(
-            lambda: SandboxedSolve(
-                algorithm,
-                packed,
+            Request(
+                algorithm=algorithm,
+                packed=packed,
                 seed=arguments.seed,
                 limits=limits,
                 start=given,
                 parameters=parameters,
             ),
-            answers.append,
+            lambda answer, environment: answers.append(answer),
         )
         pool.drain()
     (answer,) = answers

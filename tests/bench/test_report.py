@@ -506,7 +506,7 @@ def test_the_map_of_a_real_instance(tmp_path, tiny):
         store.record(made)
         store.record(
             dataclasses.replace(
-                made, key=dataclasses.replace(made.key, algorithm="a"), placement=None
+                made, key=dataclasses.replace(made.key, algorithm="a"), uid="2", placement=None
             )
         )
         shown = choose_map(store, summarise(store.results()))

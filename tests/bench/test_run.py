@@ -1,3 +1,4 @@
+import os
 import random
 import signal
 import sqlite3
@@ -11,10 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import environment, runner
+from bench import environment as environment_module
+from bench import runner
 from bench.cli import main
+from bench.environment import Environment
 from bench.plan import Batch, make_plan
-from bench.pool import Pool
+from bench.pool import Pool, Request, share_cores
 from bench.presets import PRESETS
 from bench.sandbox import Limits, PackedInstance, SandboxedSolve
 from bench.store import Store
@@ -26,6 +29,7 @@ from instances.families import FAMILIES
 from instances.families.adversarial import TRAPS
 from instances.files import placement_from_dict, write_instance
 from instances.problem import Instance
+from instances.registry import Algorithm
 from instances.result import StopReason
 from tests.bench import misbehaving
 
@@ -174,7 +178,7 @@ def test_run_keeps_every_fact(run: Run, store: Path) -> None:
     assert results[results["algorithm"] != "random"]["seed"].isna().all()
     assert (results["time_limit"] == 20.0).all()
     assert (results["options"] == "{}").all()
-    assert (results["code_version"] == environment.code_version()).all()
+    assert (results["code_version"] == environment_module.code_version()).all()
     with Store.open(store) as opened:
         for row in results.itertuples():
             instance = FAMILIES.get("tiny").generate("tiny", int(row.instance_seed))
@@ -197,7 +201,7 @@ def test_second_run_repeats_nothing(run: Run, store: Path, monkeypatch: pytest.M
     def refuse(*args: object, **options: object) -> None:
         raise AssertionError("nothing is generated or solved when all is done")
 
-    monkeypatch.setattr(runner, "SandboxedSolve", refuse)
+    monkeypatch.setattr("bench.pool.SandboxedSolve", refuse)
     monkeypatch.setattr("bench.plan.generate", refuse)
     code, out, err = run(*words)
     assert code == 0
@@ -240,7 +244,7 @@ def test_failures_are_kept_with_their_reason_and_not_repeated(
              "lie", "greedy", "--time-limit", "0.3")  # fmt: skip
     code, out, _ = run(*words)
     assert code == 1
-    assert "1 feasible, 2 no solution, 4 error" in out
+    assert "1 feasible, 1 unsupported, 1 time limit, 2 crashed, 2 wrong" in out
     results = _results(store).set_index("algorithm")
     assert results["stop_reason"].to_dict() == {
         "complain": "solver_error",
@@ -258,10 +262,79 @@ def test_failures_are_kept_with_their_reason_and_not_repeated(
     code, out, err = run(*words)
     assert (code, err) == (1, "")
     assert "7 had finished before" in out
-    code, out, _ = run(*words, "--redo", "failed")
+    for again in (("--redo", "failed"), ("--retry-failed",)):
+        code, out, _ = run(*words, *again)
+        assert code == 1
+        assert "2 had finished before" in out  # greedy worked, refuse is unsupported
+        assert len(_results(store)) == 7
+    with Store.open(store) as opened:
+        history = opened.results(history=True)
+    assert history["algorithm"].value_counts()["spin"] == 3
+    assert history["algorithm"].value_counts()["greedy"] == 1
+
+
+@pytest.mark.usefixtures("registered")
+def test_every_misbehaviour_is_the_right_kind_of_row(
+    run: Run, store: Path, tiny: Instance, tmp_path: Path
+) -> None:
+    """A hang, a memory eater, a segfault, two liars: the run goes on, incumbents are kept."""
+    path = tmp_path / "tiny.json"
+    write_instance(path, tiny)
+    kinds = {
+        "tell-and-sleep": "feasible",
+        "tell-and-ignore-signals": "feasible",
+        "sleep": "time_limit",
+        "tell-and-eat": "out_of_memory",
+        "tell-and-segfault": "crashed",
+        "tell-overfull": "wrong",
+        "tell-low-bound": "wrong",
+        "overfull": "wrong",
+        "refuse": "unsupported",
+        "behaved": "feasible",
+    }
+    code, _, _ = run("--instances", path, "--with", *kinds, "--time-limit", "2",
+                     "--memory-limit", "0.2")  # fmt: skip
     assert code == 1
-    assert "2 had finished before" in out  # greedy worked, refuse is unsupported
-    assert len(_results(store)) == 7
+    results = _results(store).set_index("algorithm")
+    assert results["kind"].to_dict() == kinds
+    with Store.open(store) as opened:
+        for name in ("tell-and-sleep", "tell-and-ignore-signals", "tell-and-eat",
+                     "tell-and-segfault"):  # fmt: skip
+            row = results.loc[name]
+            assert (row["status"], row["saving_ms"], row["bound_saving_ms"]) == (
+                "feasible", 9.0, 20.0)  # fmt: skip
+            assert row["bound_certified"]
+            steps = opened.trajectory(row["attempt_id"])
+            assert (steps[-1].saving_ms, steps[-1].bound_saving_ms) == (9.0, 20.0)
+            placement = opened.placement(row["attempt_id"])
+            assert placement is not None
+            assert evaluate(tiny, placement_from_dict(placement, tiny)).saving_ms == 9.0
+        for name in ("tell-overfull", "tell-low-bound"):
+            assert opened.trajectory(results.loc[name, "attempt_id"]) == ()
+            assert opened.placement(results.loc[name, "attempt_id"]) is None
+        (step,) = opened.trajectory(results.loc["behaved", "attempt_id"])
+        assert step.saving_ms == 0.0
+
+
+def test_jobs_have_processors_of_their_own(run: Run, store: Path) -> None:
+    everywhere = sorted(os.sched_getaffinity(0))
+    words = (
+        "--families",
+        "tiny",
+        "--sizes",
+        "tiny",
+        "--seeds",
+        "0-2",
+        "--with",
+        "greedy",
+        "random",
+    )
+    assert run(*words, "--jobs", len(everywhere))[0] == 0
+    used = set(_results(store)["cores"]) - {""}
+    assert used <= {str(core) for core in everywhere}
+    store.unlink()
+    assert run(*words, "--jobs", 1 + len(everywhere))[0] == 0
+    assert set(_results(store)["cores"]) - {""} == {",".join(map(str, everywhere))}
 
 
 @pytest.mark.usefixtures("registered")
@@ -422,40 +495,69 @@ def test_ctrl_c_says_how_to_continue(tmp_path: Path) -> None:
 # -- the pool ---------------------------------------------------------------------------------
 
 
+def _request(packed: PackedInstance, algorithm: Algorithm) -> Request:
+    return Request(algorithm=algorithm, packed=packed, seed=0, limits=Limits(time_s=30))
+
+
 def test_pool_runs_no_more_than_it_may(tiny: Instance) -> None:
     packed = PackedInstance.of(tiny)
     flying: list[int] = []
     answers: list[Answer] = []
 
-    def begin() -> SandboxedSolve:
+    def begun() -> None:
         flying.append(1)
         assert len(flying) <= 2
-        return SandboxedSolve(misbehaving.BEHAVED, packed, seed=0, limits=Limits(time_s=30))
 
-    def done(answer: Answer) -> None:
+    def done(answer: Answer, environment: Environment) -> None:
+        assert environment == environment_module.current_environment()
         flying.pop()
         answers.append(answer)
 
     with Pool(2) as pool:
         for _ in range(6):
-            pool.submit(begin, done)
+            pool.submit(_request(packed, misbehaving.BEHAVED), done, begun)
         pool.drain()
     assert [answer.outcome.stop_reason for answer in answers] == [StopReason.COMPLETED] * 6
 
 
-def test_pool_kills_what_flies_when_it_is_left(tiny: Instance) -> None:
+def test_pool_kills_what_flies_when_it_is_left(
+    tiny: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     packed = PackedInstance.of(tiny)
     solves: list[SandboxedSolve] = []
 
-    def begin() -> SandboxedSolve:
-        solves.append(SandboxedSolve(misbehaving.SLEEP, packed, seed=0, limits=Limits()))
-        return solves[-1]
+    class Watched(SandboxedSolve):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            solves.append(self)
+
+    monkeypatch.setattr("bench.pool.SandboxedSolve", Watched)
 
     def fail() -> None:
         with Pool(2) as pool:
-            pool.submit(begin, lambda answer: None)
+            pool.submit(_request(packed, misbehaving.SLEEP), lambda answer, environment: None)
             raise InputError("x", "y")
 
     with pytest.raises(InputError, match="x: y"):
         fail()
     assert not solves[0]._scratch.exists()  # noqa: SLF001  (it goes when the process is dead)
+
+
+def test_solve_that_cannot_begin_leaves_its_room(tiny: Instance) -> None:
+    packed = PackedInstance.of(tiny)
+    with Pool(1) as pool:
+        for _ in range(3):
+            with pytest.raises(InputError, match="closure: its functions must stand"):
+                pool.submit(_request(packed, misbehaving.CLOSURE), lambda *_: None)
+
+
+@pytest.mark.parametrize("jobs", range(1, 9))
+def test_no_processor_belongs_to_two_jobs(jobs: int) -> None:
+    shares = share_cores((0, 1, 2, 3, 6, 7), jobs)
+    assert len(shares) == jobs
+    if jobs > 6:
+        assert shares == [None] * jobs
+    else:
+        cores = [core for share in shares for core in share or ()]
+        assert len(set(cores)) == len(cores) == 6 // jobs * jobs
+        assert len({len(share or ()) for share in shares}) == 1

@@ -14,6 +14,7 @@ import pytest
 
 from bench.environment import Environment, code_version, current_environment
 from bench.facts import describe_instance
+from bench.incumbent import Step
 from bench.records import AttemptKey, AttemptRecord, Ending, InstanceRecord
 from bench.schema import SCHEMA_VERSION
 from bench.store import Store
@@ -122,16 +123,65 @@ def test_placement_and_instance_come_back(path: Path, record: InstanceRecord) ->
             store.instance_record("none")
 
 
-def test_attempt_of_the_same_key_is_replaced_with_its_placement(
+def test_repeated_attempt_counts_and_the_earlier_one_is_kept(
     path: Path, attempt: AttemptRecord
 ) -> None:
     with Store.open_for_writing(path) as store:
-        store.record(dataclasses.replace(attempt, saving_ms=9.0, placement=None))
+        store.record(dataclasses.replace(attempt, uid="2", saving_ms=9.0, placement=None))
         (row,) = store.results().to_dict("records")
-        assert row["saving_ms"] == 9.0
-        assert store.placement(row["attempt_id"]) is None
-        (count,) = sqlite3.connect(path).execute("SELECT count(*) FROM placements").fetchone()
-        assert count == 0
+        assert (row["attempt_id"], row["saving_ms"]) == (2, 9.0)
+        assert pd.isna(row["superseded_by"])
+        assert store.placement(2) is None
+        store.record(dataclasses.replace(attempt, uid="3", status="error", stop_reason="crashed"))
+        assert list(store.results()["kind"]) == ["crashed"]
+        assert store.finished() == {attempt.key: Ending("error", "crashed", "v1")}
+        history = store.results(history=True)
+        assert list(history["saving_ms"]) == [1.5, 9.0, 1.5]
+        assert history["superseded_by"].tolist() == [2, 3, pd.NA]
+        assert store.placement(1) == PLACEMENT
+
+
+def test_trajectory_comes_back_with_unknown_values(path: Path, attempt: AttemptRecord) -> None:
+    steps = (
+        Step(seconds=0.1, saving_ms=math.nan, bound_saving_ms=9.0, bound_certified=False),
+        Step(seconds=0.2, saving_ms=1.5, bound_saving_ms=8.0, bound_certified=True),
+    )
+    key = dataclasses.replace(attempt.key, algorithm="other")
+    with Store.open_for_writing(path) as store:
+        number = store.record(
+            dataclasses.replace(attempt, key=key, uid="2", trajectory=steps, bound_certified=True)
+        )
+        found = store.trajectory(number)
+        assert repr(found) == repr(steps)
+        assert store.trajectory(1) == ()
+        frame = store.trajectories()
+        assert frame["attempt_id"].tolist() == [number, number]
+        assert frame["step"].tolist() == [0, 1]
+        assert frame["bound_certified"].tolist() == [False, True]
+        assert math.isnan(frame["saving_ms"][0])
+        assert store.results()["bound_certified"].tolist() == [False, True]
+
+
+def test_results_say_where_and_with_how_many_threads(path: Path, attempt: AttemptRecord) -> None:
+    key = dataclasses.replace(attempt.key, algorithm="other")
+    with Store.open_for_writing(path) as store:
+        store.record(
+            dataclasses.replace(
+                attempt, key=key, uid="2", threads=4, cores="0,2", memory_limit_bytes=10**9
+            )
+        )
+        first, second = store.results().to_dict("records")
+    assert (first["threads"], first["cores"]) == (1, "")
+    assert math.isnan(first["memory_limit_bytes"])
+    assert (second["threads"], second["cores"]) == (4, "0,2")
+    assert second["memory_limit_bytes"] == 1e9
+    assert len(first["uid"]) == 32
+
+
+def test_instances_have_a_row_each(path: Path, record: InstanceRecord) -> None:
+    with Store.open(path) as store:
+        (row,) = store.instances().to_dict("records")
+    assert (row["checksum"], row["clauses"]) == (record.checksum, record.clauses)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +200,8 @@ def test_every_part_of_the_key_counts(
 ) -> None:
     other = dataclasses.replace(attempt.key, **change)  # type: ignore[arg-type]
     with Store.open_for_writing(path) as store:
-        for _ in range(2):
-            store.record(dataclasses.replace(attempt, key=other))
+        for uid in ("2", "3"):
+            store.record(dataclasses.replace(attempt, key=other, uid=uid))
         assert store.finished() == {
             attempt.key: Ending("feasible", "completed", "v1"),
             other: Ending("feasible", "completed", "v1"),
@@ -209,7 +259,7 @@ def test_csv_reads_back_exactly(path: Path, tmp_path: Path) -> None:
 def test_store_can_be_read_while_it_is_written(path: Path, attempt: AttemptRecord) -> None:
     key = dataclasses.replace(attempt.key, seed=1)
     with Store.open_for_writing(path) as writer, Store.open(path) as reader:
-        writer.record(dataclasses.replace(attempt, key=key))
+        writer.record(dataclasses.replace(attempt, key=key, uid="2"))
         assert len(reader.results()) == 2
 
 
