@@ -38,7 +38,7 @@ def continuous_greedy(
     probabilities, an exact knapsack. Then server after server fixes the configuration of the
     largest conditional expectation, which loses nothing, and servers are re-solved while one gains.
 
-    The outcome carries a proven upper bound on OPT: at every step
+    The outcome carries a certified upper bound on OPT: at every step
     OPT <= Fbar(y) + max over configurations v of <(1 - y) grad Fbar(y), v>. It is tightened by
     moving the weights of the clauses in it; what the servers answer on the way is rounded too, and
     the best placement is kept.
@@ -86,6 +86,7 @@ def continuous_greedy(
         placement=Placement(stored),
         proven_optimal=False,
         bound_saving_ms=bound,
+        bound_certified=math.isfinite(bound),
         reason=_remark(in_time, mix.lost_ms + lost_by_rounding),
     )
 

@@ -22,7 +22,9 @@ from heuristics.continuous_kernels import (
 from heuristics.knapsack_kernels import NODE_BUDGET, best_configuration
 from instances.deadline import Deadline
 from instances.problem import Instance
+from instances.rounding_up import sum_up
 from instances.structure.clauses import build_clauses
+from instances.structure.upper_weights import vanished_ms
 
 _WORTH_A_CHANGE = 1e-9
 """Relative gain below which a server's experts are not replaced: well above rounding."""
@@ -89,8 +91,8 @@ class Coverage:
         Sizes of experts (X,) and storage of servers (N,), bytes.
     order
         Servers, those first whose clauses are worth most, then those with more storage; (N,).
-    rounding
-        Relative error that :meth:`bound_ms` allows for.
+    rounding, vanished_ms
+        Relative and absolute error that :meth:`bound_ms` allows for.
     """
 
     weight: NDArray[np.float64]
@@ -103,6 +105,7 @@ class Coverage:
     capacity_bytes: NDArray[np.int64]
     order: NDArray[np.int64]
     rounding: float
+    vanished_ms: float
 
     @classmethod
     def of(cls, instance: Instance) -> "Coverage":
@@ -133,6 +136,7 @@ class Coverage:
             capacity_bytes=instance.capacity_bytes,
             order=np.lexsort((-instance.capacity_bytes, -(worth @ clauses.server_sets))),
             rounding=roundings * 2.0**-52,
+            vanished_ms=vanished_ms(instance),
         )
 
     @property
@@ -216,20 +220,23 @@ class Coverage:
         )
 
     def bound_ms(self, multiplier: NDArray[np.float64]) -> float:
-        """Return a proven upper bound on the saving of any placement, ms per token.
+        """Return a certified upper bound on the saving of any placement, ms per token.
 
         For any multipliers a in 0 .. w,
 
             F <= sum of (w - a) + sum over n of the best total of a that fits on server n,
 
-        since a clause that k servers satisfy is worth at most (w - a) + k a. The terms are
-        non-negative, so the computed sum is off by at most the number of roundings on its way
-        (those in the weights included) times 2^-53, relatively; twice that is added.
+        since a clause that k servers satisfy is worth at most (w - a) + k a. Multipliers are
+        clipped to that. The terms are non-negative, so the computed sum is off by at most the
+        number of roundings on its way (those in the weights included) times 2^-53, relatively;
+        twice that is added, and what products too small for a double may be worth. What knapsacks
+        leave open, rounding included, is in their bounds.
         """
+        multiplier = np.clip(multiplier, 0.0, self.weight)
         total = float((self.weight - multiplier).sum())
         for server in range(self.capacity_bytes.size):
             total += self.best_configuration(server, self.wanted_ms(server, multiplier)).bound_ms
-        return total * (1.0 + self.rounding)
+        return sum_up([total * (1.0 + self.rounding), self.vanished_ms])
 
     def best_response(self, absent: NDArray[np.float64], server: int) -> Configuration:
         """Choose the experts for a server that gain most while the others stay as they are."""

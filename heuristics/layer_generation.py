@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -20,10 +21,13 @@ from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm, Guarantee
 from instances.result import Outcome, StopReason
+from instances.rounding_up import round_up, sum_up
 from instances.structure.clauses import build_clauses
 from instances.structure.column_master import Column, Master, Mix
 from instances.structure.label_pricing import TOLERANCE
 from instances.structure.layer_problem import LayerProblem, layer_problems
+from instances.structure.storage import usable_bytes
+from instances.structure.upper_weights import bound_of_computed
 
 FIRST_PRICES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Uniform prices of the first columns, in worth of everything per byte of all storage."""
@@ -120,6 +124,7 @@ class _Generation:
         self.problems: list[LayerProblem] = layer_problems(instance, clauses)
         self.pricers: list[Pricer] = [pricer_for(problem) for problem in self.problems]
         self.worth_ms = math.fsum(problem.worth_ms for problem in self.problems)
+        self.usable_bytes = _usable_bytes(instance, self.problems)
         self.bound = _Bound()
         self.rounds = 0
         self.is_exact = False
@@ -138,12 +143,13 @@ class _Generation:
                 stop_reason=StopReason.COMPLETED,
                 placement=Placement(empty),
                 proven_optimal=False,
-                bound_saving_ms=0.0,
+                bound_saving_ms=bound_of_computed(self.instance, 0.0),
+                bound_certified=True,
                 reason="no server can serve any demand",
             )
         order = server_order(self.instance, self.search.clauses, None)
         best = self.search.rebuilt(empty, order)
-        master = Master(self.instance.capacity_bytes, len(self.problems), self.worth_ms)
+        master = Master(self.usable_bytes, len(self.problems), self.worth_ms)
         until = Deadline.after(
             None if time_limit is None else GENERATION_SHARE * self.deadline.remaining
         )
@@ -214,12 +220,16 @@ class _Generation:
             columns.append(self.column(number, found.stored))
             bounds.append(found.bound_ms)
             is_exact = is_exact and found.is_exact
-        storage_ms = math.fsum(price * self.instance.capacity_bytes)
+        storage = sum(
+            (
+                Fraction(p) * size
+                for p, size in zip(price.tolist(), self.usable_bytes.tolist(), strict=True)
+            ),
+            Fraction(),
+        )
         # F(X) = sum of (F_l(X) - price * bytes) + price * bytes <= sum of bounds + price * storage
-        # for any prices >= 0. Every sum here has at most some million terms of relative error
-        # 1e-16 each, and partial sums never exceed the worth of everything plus the price of all
-        # storage: a speck of both covers the rounding. Pricing has added its own tolerance.
-        bound = math.fsum(bounds) + storage_ms + 1e-10 * (self.worth_ms + storage_ms)
+        # for any prices >= 0. Pricing has added what it may have lost by rounding.
+        bound = bound_of_computed(self.instance, sum_up([*bounds, round_up(storage)]))
         if bound < self.bound.saving_ms:
             self.bound = _Bound(bound, price)
         return columns, is_exact
@@ -340,8 +350,19 @@ class _Generation:
             placement=Placement(best),
             proven_optimal=False,
             bound_saving_ms=self.bound.saving_ms,
+            bound_certified=math.isfinite(self.bound.saving_ms),
             reason=f"{columns}; {proof}; master {mix.value_ms:.6g} ms",
         )
+
+
+def _usable_bytes(instance: Instance, problems: Sequence[LayerProblem]) -> NDArray[np.int64]:
+    """Return the storage of each server that the layers can fill; int64 (N,)."""
+    usable = instance.capacity_bytes.copy()
+    for server, capacity in enumerate(instance.capacity_bytes.tolist()):
+        sizes = [problem.sizes for problem in problems if server in problem.servers]
+        if sizes:
+            usable[server] = usable_bytes(capacity, np.unique(np.concatenate(sizes)))
+    return usable
 
 
 def _no_ratio(instance: Instance) -> None:

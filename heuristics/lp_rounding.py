@@ -39,8 +39,8 @@ def lp_rounding(
     (1 - (1 - 1/D)^D) LP. For unequal sizes the same holds of B y. Then servers are re-solved one by
     one while one gains.
 
-    The outcome carries a proven upper bound on OPT: the LP's dual values, clipped, in a sum that is
-    valid for any values.
+    The outcome carries a certified upper bound on OPT: the LP's dual values, clipped, in a sum that
+    is valid for any values.
 
     Time: an LP with C rows and C + N X columns for C clauses; rounding O(N (C D + X log X)).
 
@@ -83,6 +83,7 @@ def lp_rounding(
         placement=Placement(stored),
         proven_optimal=False,
         bound_saving_ms=bound,
+        bound_certified=True,
         reason=_remark(value, bound, lost),
     )
 

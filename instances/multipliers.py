@@ -24,6 +24,7 @@ from instances.multiplier_kernels import add_loads, fit_pairs, share_weights
 from instances.problem import Instance
 from instances.rounding_up import round_up
 from instances.structure.clauses import Clauses, build_clauses
+from instances.structure.storage import usable_bytes
 from instances.structure.upper_weights import UpperWeights, upper_weights
 
 _POLISHING_ROUNDS = 3
@@ -113,8 +114,7 @@ class DualForm:
         usable = instance.capacity_bytes.copy()
         for server in range(instance.num_servers):
             sizes = instance.expert_bytes[pair_expert[pair[pair_servers == server]]]
-            unit = max(1, int(np.gcd.reduce(sizes)))
-            usable[server] -= usable[server] % unit
+            usable[server] = usable_bytes(int(usable[server]), sizes)
         return cls(
             upper=upper,
             weight_ms=upper.weight_ms,

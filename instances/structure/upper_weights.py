@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.problem import Instance
-from instances.rounding_up import MOST_ROUNDINGS, sum_up
+from instances.rounding_up import grown, sum_up
 from instances.structure.clauses import Clauses
 
 EXACT_BITS = 53
@@ -80,14 +80,7 @@ def upper_weights(instance: Instance, clauses: Clauses, *, headroom: int = 2) ->
     """
     if headroom < 1:
         raise ValueError(f"headroom {headroom} is not at least 1")
-    # A computed weight is a sum of products rate * (t' - t), one or none for each row of the
-    # layer: a difference, a product and fewer additions than rows are rounded on the way of each.
-    model = instance.user_model[instance.demand_user]
-    layer = instance.model_layer_offset[model] + instance.demand_layer
-    roundings = int(np.bincount(layer, minlength=1).max()) + 1
-    if roundings > MOST_ROUNDINGS:
-        raise ValueError(f"{roundings} rows in one layer")
-    weight = clauses.weight * (1.0 + (roundings + 1) * 2.0**-52)  # as rounding_up.grown
+    weight = grown(1.0, _roundings(instance)) * clauses.weight
     weight[~_can_be_satisfied(instance, clauses)] = 0.0
     unit = _unit(math.fsum(weight), headroom)
     # at least one unit: a quotient far below 1 may vanish
@@ -96,11 +89,32 @@ def upper_weights(instance: Instance, clauses: Clauses, *, headroom: int = 2) ->
         weight_ms=count * unit,
         unit_ms=unit,
         largest_ms=unit * 2.0**EXACT_BITS,  # infinite near the end of doubles
-        vanished_ms=_vanished_ms(instance),
+        vanished_ms=vanished_ms(instance),
     )
 
 
-def _vanished_ms(instance: Instance) -> float:
+def bound_of_computed(instance: Instance, bound_ms: float) -> float:
+    """Turn a bound on sums of computed clause weights into one on the exact saving, ms per token.
+
+    ``bound_ms`` is not below the sum of ``Clauses.weight`` over the clauses that any placement
+    satisfies, these numbers being taken as they are. As all of them are non-negative and none is
+    too small by more than some share, neither is any sum of them.
+    """
+    return sum_up([grown(bound_ms, _roundings(instance)), vanished_ms(instance)])
+
+
+def _roundings(instance: Instance) -> int:
+    """Return how many operations in a row are rounded on the way to a weight, at most.
+
+    A weight is a sum of products rate * (t' - t), one or none for each row of the layer: a
+    difference, a product and fewer additions than rows.
+    """
+    model = instance.user_model[instance.demand_user]
+    layer = instance.model_layer_offset[model] + instance.demand_layer
+    return int(np.bincount(layer, minlength=1).max()) + 1
+
+
+def vanished_ms(instance: Instance) -> float:
     """Return what products below the normal range of doubles may lose.
 
     Each is off by at most half of the smallest double, and left out when it vanishes; there is at
