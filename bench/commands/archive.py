@@ -28,7 +28,7 @@ from instances.best_known.recheck import recheck
 from instances.errors import InputError
 from instances.files import PLACEMENT_SUFFIXES, write_placement
 
-DEFAULT_METHODS = ("layer-enumeration", "improve", "layer-generation", "milp-compact")
+DEFAULT_METHODS = ("layer-enumeration", "improve", "layer-generation", "bounds", "milp-compact")
 """What an update runs when it is told neither stores nor methods."""
 
 

@@ -10,7 +10,13 @@ without any solver (:mod:`instances.best_known.recheck`).
 'tiny'
 """
 
-from instances.best_known.archive import SHIPPED, Archive, read_archive, write_archive
+from instances.best_known.archive import (
+    SHIPPED,
+    Archive,
+    find_entry,
+    read_archive,
+    write_archive,
+)
 from instances.best_known.catalogue import CATALOGUE, Published
 from instances.best_known.entry import Entry, Provenance
 
@@ -21,6 +27,7 @@ __all__ = [
     "Entry",
     "Provenance",
     "Published",
+    "find_entry",
     "read_archive",
     "write_archive",
 ]

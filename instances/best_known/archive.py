@@ -61,6 +61,16 @@ def read_archive(path: str | os.PathLike[str] = SHIPPED) -> Archive:
         raise (error if error.source else error.in_file(os.fspath(path))) from None
 
 
+def find_entry(archive: Archive, name: str, checksum: str) -> Entry | None:
+    """Return what is known of an instance; None for another instance of that name, too.
+
+    For those who compare with best known values: :attr:`Entry.saving_ms` is the value to hold a
+    placement against, and unlike "the best in this table" it does not change with who is in it.
+    """
+    entry = archive.get(name)
+    return entry if entry is not None and entry.checksum == checksum else None
+
+
 def write_archive(archive: Archive, path: str | os.PathLike[str] = SHIPPED) -> None:
     """Write an archive: the file has its old content or all of the new one, whatever happens.
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instances.best_known import CATALOGUE, Entry, Provenance, read_archive, write_archive
+from instances.best_known import (
+    CATALOGUE,
+    Entry,
+    Provenance,
+    find_entry,
+    read_archive,
+    write_archive,
+)
 from instances.best_known.archive import COLUMNS, archive_text, parse_archive
 from instances.best_known.catalogue import Published, find_published
 from instances.best_known.entry import pack_placement, unpack_placement
@@ -303,6 +310,14 @@ def test_files_are_read_as_they_were_written(instance: Instance, tmp_path: Path)
 
 def test_a_missing_file_is_an_empty_archive(tmp_path: Path) -> None:
     assert read_archive(tmp_path / "none.csv") == {}
+
+
+def test_an_entry_is_found_for_its_own_instance_only(instance: Instance) -> None:
+    entry = some_entry(instance)
+    archive = {entry.instance: entry}
+    assert find_entry(archive, instance.name, instance.checksum()) is entry
+    assert find_entry(archive, instance.name, "0" * 64) is None
+    assert find_entry(archive, "mixtral-tiny-s1", instance.checksum()) is None
 
 
 def test_rows_stand_in_the_order_of_the_list(instance: Instance) -> None:
