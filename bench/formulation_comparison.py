@@ -41,7 +41,7 @@ from instances.families import FAMILIES, generate
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import run
-from instances.result import Outcome, Status, judge
+from instances.result import Outcome, Status, StopReason, judge
 from instances.structure.clauses import build_clauses
 
 BUILDS: Mapping[str, Build] = {
@@ -175,7 +175,9 @@ def _solve(
     start = best_quick(instance) if rest else None
     program = BUILDS[formulation](instance, build_clauses(instance), deadline)
     if program is None:
-        raise RuntimeError(f"the time limit of {time_limit} s is too short to write {formulation}")
+        return Outcome(
+            stop_reason=StopReason.TIME_LIMIT, placement=start, proven_optimal=False
+        ), None
     values = None if start is None else program.values(start)
     program, answer = solve_closely(program, methods.backend(solver), values, deadline, 1)
     return read_outcome(instance, program, answer), answer.nodes
@@ -272,11 +274,11 @@ def _parser() -> argparse.ArgumentParser:
 def _warm_up(configurations: Sequence[str]) -> None:
     """Import solvers and compile kernels, on an instance that takes no time."""
     instance = generate("mixed", size="tiny", seed=0)
+    best_quick(instance)
     for formulation in BUILDS:
         relax(instance, formulation)
     for configuration in configurations:
         measure(instance, configuration, 20.0)
-    best_quick(instance)
 
 
 def _relaxation_table(relaxations: Sequence[Relaxation], rows: Sequence[Row]) -> Table:
