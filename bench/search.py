@@ -14,6 +14,7 @@ import numpy as np
 from bench.contradictions import OPTIMUM_TOLERANCE
 from bench.mutation import mutated
 from bench.summary import ratio_to_optimum
+from bench.warmup import warm
 from instances.draws import Draws
 from instances.evaluation import evaluate
 from instances.families.sampling import draw_small_instance
@@ -172,7 +173,11 @@ class Search:
         ]
 
     def run(self, seconds: float) -> None:
-        """Go on for some time, and until every climb has begun or was given up."""
+        """Go on for some time, and until every climb has begun or was given up.
+
+        What a method needs to compile is not part of its share.
+        """
+        warm({climb.algorithm.name: climb.algorithm for climb in self.climbs}.values())
         end = time.monotonic() + seconds
         while pending := [
             climb

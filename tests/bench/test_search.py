@@ -59,7 +59,7 @@ def test_a_ratio_is_measured_against_the_optimum() -> None:
     found = try_out(HEURISTICS.get("greedy"), instance)
     assert found is None  # 54,880 combinations are more than a search looks at
     instance = generate("hull-trap", size="tiny", seed=0)
-    found = try_out(HEURISTICS.get("successive-hull"), instance)
+    found = try_out(HEURISTICS.get("successive-hull-pass"), instance)
     assert found is not None
     assert found.bound == 1 - 6 / 11
     assert found.kind == CLAIMED
