@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from formulations import EXACT, brute_force
 from formulations.brute_force import MAX_PLACEMENTS
+from instances.checker import check
 from instances.evaluation import evaluate
 from instances.placement import Placement
 from instances.problem import Instance
@@ -42,6 +44,18 @@ def test_leaving_out_dominated_placements_loses_nothing(instance: Instance) -> N
     saving_ms = evaluate(instance, outcome.placement).saving_ms
     assert saving_ms == pytest.approx(best_of_all_placements(instance), rel=1e-12)
     assert outcome.claimed_saving_ms == pytest.approx(saving_ms, rel=1e-12)
+
+
+@settings(max_examples=40)
+@given(instances(max_cells=6, wild=True))
+def test_the_bound_holds_in_fractions(instance: Instance) -> None:
+    outcome = run(BRUTE_FORCE, instance, rng=RNG)
+    assert outcome.bound_certified
+    subsets = np.array(list(itertools.product([False, True], repeat=instance.num_experts)))
+    for rows in itertools.product(subsets, repeat=instance.num_servers):
+        exact = check(instance, Placement(np.array(rows)))
+        if exact.feasible:
+            assert Fraction(outcome.bound_saving_ms) >= exact.saving_ms
 
 
 def knapsack(sizes: list[int], capacity: int, *, servers: int = 1) -> Instance:
