@@ -146,11 +146,9 @@ def candidates_of_store(store: Store, instance: Instance) -> Iterator[Candidate]
     """
     frame = store.results()
     frame = frame[frame["checksum"] == instance.checksum()]
-    if "bound_certified" not in frame:
-        frame = frame.assign(bound_certified=False)
     solved = frame[frame["status"].isin([Status.OPTIMAL.value, Status.FEASIBLE.value])]
     proofs = solved[solved["status"] == Status.OPTIMAL.value]
-    bounds = frame[frame["bound_certified"].astype(bool) & (frame["status"] != Status.ERROR.value)]
+    bounds = frame[frame["bound_certified"] & (frame["status"] != Status.ERROR.value)]
     chosen = [
         *_first(solved, "saving_ms", ascending=False),
         *_first(bounds, "bound_saving_ms", ascending=True),

@@ -132,6 +132,20 @@ def test_a_store_gives_its_best(call: Call, archive: Path, tmp_path: Path) -> No
     assert call("check", "--archive", archive)[0] == 0
 
 
+def test_a_store_gives_its_certified_bound(call: Call, archive: Path, tmp_path: Path) -> None:
+    store = tmp_path / "results.sqlite"
+    words = ["run", "--families", "tiny", "--sizes", "tiny", "--store", str(store), "--with"]
+    assert main([*words, "popularity", "lp"]) == 0
+    assert call("update", NAME, "--store", store, "--archive", archive)[0] == 0
+    entry = read_archive(archive)[NAME]
+    with Store.open(store) as opened:
+        (row,) = opened.results().query("algorithm == 'lp'").to_dict("records")
+    assert row["bound_certified"]
+    assert entry.bound_saving_ms == row["bound_saving_ms"] >= entry.saving_ms
+    assert entry.bounded is not None
+    assert entry.bounded.method.startswith("lp")
+
+
 @pytest.mark.usefixtures("_bounds")
 def test_certified_bounds_are_kept_and_contradictions_refused(call: Call, archive: Path) -> None:
     words = ("update", NAME, "--archive", archive, "--with")
