@@ -4,7 +4,7 @@ Pure: a summary in, tables out. Ratios and contradictions are those of the repor
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from instances.registry import Algorithm
 from instances.result import Status, StopReason
 
 EXACT_FORMULA = "F = OPT when it completes"
+BOUND_FORMULA = "U >= OPT, U its upper bound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class Line:
         The smallest ratio on any adversarial family, its own or made for others.
     certificate
         The smallest share F / U that a run proved of itself by an upper bound U of its own.
+    bound
+        The smallest U / OPT of an upper bound U of its own, at least 1 unless it is refuted.
     families
         What was measured family by family.
     """
@@ -122,6 +125,7 @@ class Line:
     near_tight: dict[str, float]
     hardest: Measured | None
     certificate: Measured | None
+    bound: Measured | None
     families: list[FamilyLine]
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,6 +145,7 @@ class Line:
             "near_tight": self.near_tight,
             "hardest": _measured_dict(self.hardest),
             "certificate": _measured_dict(self.certificate),
+            "bound": _measured_dict(self.bound),
             "families": [family.to_dict() for family in self.families],
         }
 
@@ -161,7 +166,7 @@ class Audit:
     contradictions: pd.DataFrame
 
 
-def audit(summary: Summary, algorithms: Iterable[Algorithm]) -> Audit:
+def audit(summary: Summary, algorithms: Iterable[Algorithm], bounds: Container[str] = ()) -> Audit:
     """Compare what was claimed with what was measured.
 
     Parameters
@@ -170,22 +175,28 @@ def audit(summary: Summary, algorithms: Iterable[Algorithm]) -> Audit:
         Summary of the attempts.
     algorithms
         Known methods: for the text of guarantees, and to name those that were never run.
+    bounds
+        Names of those whose purpose is an upper bound.
     """
     known = {algorithm.name: algorithm for algorithm in algorithms}
     attempts = summary.attempts
     lines = [
-        _line(str(label), known.get(str(group["algorithm"].iloc[0])), group)
+        _line(str(label), known.get(str(group["algorithm"].iloc[0])), group, bounds)
         for _, by_kind in attempts.groupby("exact", sort=True)  # exact methods come last
         for label, group in by_kind.groupby("label", sort=True)
     ]
     ran = set(attempts["algorithm"])
     lines += [
-        _line(name, algorithm, attempts[:0]) for name, algorithm in known.items() if name not in ran
+        _line(name, algorithm, attempts[:0], bounds)
+        for name, algorithm in known.items()
+        if name not in ran
     ]
     return Audit(lines, summary.contradictions)
 
 
-def _line(label: str, algorithm: Algorithm | None, group: pd.DataFrame) -> Line:
+def _line(
+    label: str, algorithm: Algorithm | None, group: pd.DataFrame, bounds: Container[str]
+) -> Line:
     known = group[group["saving_ratio"].notna()]
     # a run that was cut off promises nothing; an exact method promises what it proved
     bound = known["guarantee_ratio"].where(
@@ -200,6 +211,9 @@ def _line(label: str, algorithm: Algorithm | None, group: pd.DataFrame) -> Line:
     bounded = _shares_of_own_bounds(group)
     name = label if group.empty else str(group["algorithm"].iloc[0])
     formula, scope, source = _guarantee(algorithm, group)
+    if algorithm is not None and algorithm.name in bounds and not formula:
+        formula, scope, source = BOUND_FORMULA, "every instance that it supports", algorithm.source
+    limits = _bounds_over_optima(group)
     return Line(
         label=label,
         formula=formula,
@@ -216,6 +230,7 @@ def _line(label: str, algorithm: Algorithm | None, group: pd.DataFrame) -> Line:
         },
         hardest=_least(trapped, trapped["saving_ratio"]),
         certificate=_least(bounded, bounded["saving_ratio"]),
+        bound=_least(limits, limits["saving_ratio"]),
         families=[_family_line(str(name), part) for name, part in known.groupby("family")],
     )
 
@@ -229,6 +244,13 @@ def _shares_of_own_bounds(group: pd.DataFrame) -> pd.DataFrame:
     savings = bounded["saving_ms"].where(bounds > 0, 0.0)
     shares = [ratio_to_optimum(*pair) for pair in zip(savings, bounds, strict=True)]
     return bounded.assign(saving_ratio=shares, bound=math.nan)
+
+
+def _bounds_over_optima(group: pd.DataFrame) -> pd.DataFrame:
+    """Put U / OPT in the place of F / OPT, where something can be saved."""
+    limits = group[group["bound_saving_ms"].notna() & (group["optimum_ms"] > 0)]
+    shares = limits["bound_saving_ms"] / limits["optimum_ms"]
+    return limits.assign(saving_ratio=shares, bound=math.nan)
 
 
 def _family_line(family: str, group: pd.DataFrame) -> FamilyLine:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.algorithms import GROUPS, find_algorithms
-from bench.audit import EXACT_FORMULA, Audit, FamilyLine, Line, Measured, audit
+from bench.audit import BOUND_FORMULA, EXACT_FORMULA, Audit, FamilyLine, Line, Measured, audit
 from bench.commands.output import complain, print_block, print_columns, print_json
-from bench.formats import MISSING, count_text, plural, saving_ratio_text
+from bench.formats import MISSING, count_text, latency_ratio_text, plural, saving_ratio_text
 from bench.search import Found, Search
 from bench.spinner import spinning
 from bench.store import Store
@@ -60,7 +60,8 @@ def execute(arguments: argparse.Namespace) -> int:
 def _audit_store(path: str) -> Audit:
     with Store.open(path) as store:
         summary = summarise(store.results())
-    return audit(summary, (algorithm for registry in GROUPS.values() for algorithm in registry))
+    known = [algorithm for registry in GROUPS.values() for algorithm in registry]
+    return audit(summary, known, {algorithm.name for algorithm in GROUPS["bounds"]})
 
 
 def _refuted(audited: Audit) -> list[str]:
@@ -112,10 +113,13 @@ def _line_texts(line: Line) -> dict[str, str]:
         texts["smallest"] = f"{_measured_text(line.worst)}; claimed and measured on {count}"
         if line.closest is not None and line.closest != line.worst:
             texts["closest"] = _measured_text(line.closest)
-    elif line.formula:
+    elif line.formula not in ("", BOUND_FORMULA):
         texts["smallest"] = "not measured where it is claimed"
     if line.worst_unclaimed is not None:
         texts["unclaimed"] = _measured_text(line.worst_unclaimed)
+    if line.bound is not None:
+        ratio = latency_ratio_text(line.bound.ratio)
+        texts["bound"] = f"U / OPT is at least {ratio}, on {line.bound.instance}"
     if line.certificate is not None:
         share = saving_ratio_text(line.certificate.ratio)
         texts["certificate"] = f"at least {share} of its own bound, on {line.certificate.instance}"
@@ -124,7 +128,7 @@ def _line_texts(line: Line) -> dict[str, str]:
             f"{family} ({MISSING if math.isnan(ratio) else saving_ratio_text(ratio)})"
             for family, ratio in line.near_tight.items()
         )
-    elif line.formula not in ("", EXACT_FORMULA):
+    elif line.formula not in ("", EXACT_FORMULA, BOUND_FORMULA):
         texts["near-tight"] = "none known" + (
             ""
             if line.hardest is None

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -175,6 +176,24 @@ def test_what_runs_prove_of_themselves_by_their_own_bound() -> None:
     nothing = line_of(attempts[2:4], "greedy").certificate
     assert nothing is not None
     assert (nothing.ratio, nothing.instance) == (1.0, "d")
+
+
+def test_upper_bounds_are_held_against_optima() -> None:
+    attempts = frame(
+        *(optimum(100.0, **on(name)) for name in "ab"),
+        failure("completed", algorithm="lp", bound_saving_ms=104.0, **on("a")),
+        failure("completed", algorithm="lp", bound_saving_ms=120.0, **on("b")),
+        failure("completed", algorithm="lp", bound_saving_ms=99.0, **on("c")),  # no optimum
+    )
+    lines = audit(
+        summarise(attempts), [dataclasses.replace(GREEDY, name="lp", guarantee=None)], ["lp"]
+    )
+    (line,) = (each for each in lines.lines if each.label == "lp")
+    assert line.formula == "U >= OPT, U its upper bound"
+    assert line.bound is not None
+    assert (line.bound.ratio, line.bound.instance) == (1.04, "a")
+    refuted = frame(optimum(100.0), failure("completed", algorithm="lp", bound_saving_ms=90.0))
+    assert list(audit(summarise(refuted), []).contradictions["kind"]) == ["bound"]
 
 
 def test_family_by_family() -> None:
