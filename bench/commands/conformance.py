@@ -7,6 +7,7 @@ from bench.algorithms import GROUPS, find_algorithm
 from bench.commands.output import complain, print_block, print_json
 from bench.formats import plural
 from bench.spinner import spinning
+from instances.bound_conformance import BOUND_CHECKS
 from instances.conformance import CHECKS, Finding, Subject
 from instances.errors import InputError
 from instances.families import FAMILIES, Family
@@ -54,8 +55,9 @@ Tried = tuple[str, dict[str, Any], dict[str, list[Finding]]]
 
 def _try_method(algorithm: Algorithm) -> Tried:
     subject = Subject(algorithm)
+    checks = BOUND_CHECKS if algorithm.name in GROUPS["bounds"] else CHECKS
     with spinning(f"{algorithm.name}: {plural(len(subject.cases), 'instance')}"):
-        findings = {check.name: check(subject) for check in CHECKS}
+        findings = {check.name: check(subject) for check in checks}
     supported = sum(1 for _ in subject.supported)
     title = (
         f"{algorithm.name} on {plural(len(subject.cases), 'instance')}, "
