@@ -489,9 +489,14 @@ def _add_run(commands: Any) -> None:
     parser.add_argument(
         "--jobs",
         type=jobs,
-        default=1,
         metavar="N",
         help="processes at once; more than 1 makes timings depend on each other; default: 1",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="run on a Dask cluster instead of this machine: tcp://HOST:8786; needs the extra "
+        "moeplace[cluster], see docs/cluster.md",
     )
     parser.add_argument(
         "--redo",

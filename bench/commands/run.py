@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from bench.arguments import DEFAULT_RUN_LIMIT_S
 from bench.formats import plural
@@ -13,6 +14,9 @@ from bench.progress import make_progress
 from bench.runner import Runner, Tally
 from bench.store import Store
 from instances.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.cluster import Cluster
 
 BROKEN = frozenset(Kind) - SETTLED - {Kind.NO_SOLUTION, Kind.TIME_LIMIT}
 """Kinds of results that are somebody's mistake: the exit code is 1."""
@@ -31,7 +35,7 @@ def execute(arguments: argparse.Namespace) -> int:
         progress = make_progress()
         tally = Tally()
         try:
-            with Pool(arguments.jobs) as workers:
+            with _workers(arguments) as workers:
                 runner = Runner(
                     store,
                     workers=workers,
@@ -50,6 +54,16 @@ def execute(arguments: argparse.Namespace) -> int:
             progress.close()
     _conclude(tally, arguments.store)
     return 1 if any(tally.kinds[kind] for kind in BROKEN) else 0
+
+
+def _workers(arguments: argparse.Namespace) -> "Pool | Cluster":
+    if arguments.scheduler is None:
+        return Pool(arguments.jobs or 1)
+    if arguments.jobs is not None:
+        raise InputError("--jobs", "is for this machine; with --scheduler the cluster decides")
+    from bench.cluster import Cluster
+
+    return Cluster(arguments.scheduler)
 
 
 def _batches(arguments: argparse.Namespace) -> tuple[Batch, ...]:

@@ -1,0 +1,153 @@
+"""A process beside a Dask worker that runs sandboxed solves for it.
+
+A Dask worker is a program of threads, and often a daemon that may have no children of its own. So
+it starts this process once, which has a fork server like any ``moeplace run``, and asks it for one
+solve after the other. When the worker dies, by whatever means, the pipe between them closes, and
+the solve in flight ends with everything that belongs to it.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing import connection as pipes
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bench.environment import Environment, code_version, current_environment
+from bench.sandbox import Limits, PackedInstance, SandboxedSolve
+from bench.worker import Answer, pack
+from instances.errors import InputError
+from instances.placement import Placement
+from instances.registry import Algorithm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A solve for another machine.
+
+    Parameters
+    ----------
+    algorithm, seed, limits, start, parameters
+        As for :class:`~bench.sandbox.SandboxedSolve`.
+    code_version
+        The code that asks; another one refuses.
+    """
+
+    algorithm: Algorithm
+    seed: int
+    limits: Limits
+    start: Placement | None
+    parameters: Mapping[str, Any]
+    code_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The answer to an order, and the machine it was found on; or why there is none."""
+
+    answer: Answer | None
+    environment: Environment
+    refusal: InputError | None = None
+
+
+class Outpost:
+    """The process, seen from its Dask worker; one for each thread that asks."""
+
+    _own = threading.local()
+
+    def __init__(self) -> None:
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        words = [sys.executable, "-m", "bench.outpost", str(theirs_in), str(theirs_out)]
+        self._process = subprocess.Popen(
+            words, pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._orders = Connection(ours_out, readable=False)
+        self._deliveries = Connection(ours_in, writable=False)
+
+    @classmethod
+    def of_this_thread(cls) -> "Outpost":
+        """Return the process of the calling thread; a dead one is replaced."""
+        outpost = getattr(cls._own, "outpost", None)
+        if outpost is None or not outpost.alive:
+            outpost = cls._own.outpost = cls()
+        return outpost
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is still there."""
+        return self._process.poll() is None
+
+    def ask(self, order: bytes, content: bytes) -> bytes:
+        """Send an order and the bytes of its instance, and return the bytes of the delivery.
+
+        Raises
+        ------
+        EOFError, OSError
+            When the process has died.
+        """
+        self._orders.send_bytes(order)
+        self._orders.send_bytes(content)
+        return self._deliveries.recv_bytes()
+
+
+def serve(orders: Connection, deliveries: Connection) -> None:
+    """Answer orders until nobody can send any more."""
+    while True:
+        try:
+            order: Order = pickle.loads(orders.recv_bytes())
+            content = orders.recv_bytes()
+        except EOFError:
+            return
+        delivery = _deliver(order, content, orders)
+        if delivery is None:
+            return
+        deliveries.send_bytes(pack(delivery))
+
+
+def _deliver(order: Order, content: bytes, orders: Connection) -> Delivery | None:
+    """Run a solve; None when who wants it has gone meanwhile."""
+    environment = current_environment()
+    if order.code_version != code_version():
+        problem = f"runs {code_version()} where {order.code_version} is needed"
+        return Delivery(None, environment, InputError("--scheduler", f"a Dask worker {problem}"))
+    packed = PackedInstance(pickle.loads(content), content)
+    try:
+        solve = SandboxedSolve(
+            order.algorithm,
+            packed,
+            seed=order.seed,
+            limits=order.limits,
+            start=order.start,
+            parameters=order.parameters,
+        )
+    except InputError as error:
+        return Delivery(None, environment, error)
+    with solve:
+        while (answer := solve.poll()) is None:
+            pipes.wait([orders, *solve.waitables], timeout=min(solve.seconds_left, 60.0))
+            if orders.poll():  # one order at a time: this is the end of the pipe
+                solve.kill()
+                return None
+    return Delivery(answer, environment)
+
+
+def main() -> None:
+    """Serve on the pipes whose numbers are the arguments."""
+    numbers = [int(word) for word in sys.argv[1:3]]
+    for number in numbers:
+        os.set_inheritable(number, False)
+    serve(Connection(numbers[0], writable=False), Connection(numbers[1], readable=False))
+
+
+if __name__ == "__main__":
+    # Under its own name: a fork of the fork server would import ``__main__`` once more.
+    from bench.outpost import main as serve_here
+
+    serve_here()
