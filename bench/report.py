@@ -20,6 +20,7 @@ from bench.placement_map import PlacementMap, draw_map
 from bench.plots import draw_gaps, draw_times
 from bench.store import Store
 from bench.summary import Summary, size_rank, summarise
+from heuristics import HEURISTICS
 from instances.errors import InputError
 from instances.files import write_atomically
 from instances.result import CLAIM_TOLERANCE, Status, StopReason
@@ -165,7 +166,7 @@ def render_page(
         families=_records(summary.families),
         instances=_records(instances),
         failures=_records(summary.failures),
-        guarantees=_records(summary.guarantees),
+        guarantees=[*_records(summary.guarantees), *_not_in_advance(summary)],
         bounds=_records(summary.bounds),
         contradictions=_records(summary.contradictions),
         ratio_matrix=_matrix(summary, "saving_ratio"),
@@ -179,6 +180,28 @@ def render_page(
         drawings=drawings,
         tolerance=f"{CLAIM_TOLERANCE:g}",
     )
+
+
+def _not_in_advance(summary: Summary) -> list[dict[str, Any]]:
+    """Return rows for methods whose guarantee is no number before they have run."""
+    labels = summary.attempts.drop_duplicates("label").set_index("label")["algorithm"]
+    worst = summary.methods.set_index("label")
+    return [
+        {
+            "label": label,
+            "guarantee": f"{guarantee.formula} ({guarantee.scope})",
+            "instances": worst.loc[label, "instances"],
+            "covered": 0,
+            **dict.fromkeys(("claimed_least", "claimed_most", "margin"), math.nan),
+            **{"saving_ratio_worst": math.nan, "saving_ratio_worst_on": "", "margin_on": ""},
+            "elsewhere_worst": worst.loc[label, "saving_ratio_worst"],
+            "elsewhere_worst_on": worst.loc[label, "saving_ratio_worst_on"],
+        }
+        for label, name in sorted(labels.items())
+        if label not in set(summary.guarantees["label"])
+        and name in HEURISTICS
+        and (guarantee := HEURISTICS.get(name).guarantee) is not None
+    ]
 
 
 def _unbroken(text: str) -> str:

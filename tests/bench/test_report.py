@@ -358,6 +358,16 @@ def test_bounds_stand_beside_ratios_family_by_family():
     assert (switch[1][1], switch[2]) == ("switch", ["", "–"])  # noqa: RUF001  (a dash)
 
 
+def test_a_guarantee_that_is_no_number_in_advance_is_told_too():
+    rows = [optimum(100.0), attempt(algorithm="layer-generation", saving_ms=90.0)]
+    rows += [attempt(algorithm="random", saving_ms=50.0), attempt(algorithm="not-installed-here")]
+    page = Page(render_page(summarise(frame(*rows)), {}))
+    (row,) = page.rows("table-guarantees")
+    assert row[0][1] == "layer-generation"
+    assert row[1][1].startswith("F >= LP - (sum of the N largest layer values)")
+    assert [value for value, _ in row[2:]] == ["", "", "", "0.9"]
+
+
 def test_certified_gaps_have_columns_where_there_are_any():
     claim = attempt(bound_saving_ms=100.0, saving_ms=75.0)
     plain = Page(render_page(summarise(frame(claim)), {}))
