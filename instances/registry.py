@@ -106,8 +106,8 @@ class Registry(Generic[Spec]):
         except Exception as error:  # a stranger's module may raise anything; it is named here
             what = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(place, f"cannot be loaded: {what}") from error
-        kinds = {type(each) for each in own.values()}  # plug-ins are of the kind of our own
-        if kinds and type(spec) not in kinds:
+        kinds = tuple({type(each) for each in own.values()})  # plug-ins are of the kind of our own
+        if kinds and not isinstance(spec, kinds):
             named = " or ".join(sorted(kind.__name__ for kind in kinds))
             raise InputError(place, f"{point.value} is no {named}, but {type(spec).__name__}")
         if spec.name in self._specs:
