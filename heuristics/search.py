@@ -98,10 +98,14 @@ class Search:
             if proposal is None:
                 proposal = stored.copy()
                 proposal[pair] = False
-                proposal = self.rebuilt(proposal, pair)
+                for server in pair:
+                    proposal[server] = self.response(proposal, server, tables_or_hull)
             better = self.better(stored, proposal)
-            unchanged = unchanged + 1 if better is stored else 1
-            stored = better
+            if better is stored:
+                unchanged += 1
+            else:
+                stored = self.to_fixpoint(better)
+                unchanged = 0
             position = (position + 1) % len(pairs)
         return stored
 
