@@ -2,6 +2,7 @@
 
 from formulations.bounds.lp import LP
 from formulations.brute_force import BRUTE_FORCE
+from formulations.column_enumeration import COLUMN_ENUMERATION
 from formulations.cpsat_method import CP_SAT
 from formulations.layer_enumeration import LAYER_ENUMERATION
 from formulations.methods import (
@@ -19,6 +20,7 @@ EXACT: Registry[Algorithm] = Registry("exact method", entry_point_group="moeplac
 for _algorithm in (
     BRUTE_FORCE,
     LAYER_ENUMERATION,
+    COLUMN_ENUMERATION,
     MILP_COMPACT,
     MILP_COMPACT_SCIP,
     MILP_COMPACT_CBC,

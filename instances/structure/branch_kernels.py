@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from instances.structure.label_kernels import credit, label_costs, meeting
 
-_OPEN = 1 << 62
+OPEN = 1 << 62
 """Depth at which a clause was lost, for one that is not."""
 
 
@@ -56,7 +56,7 @@ def branch(
     room = np.zeros((num_experts + 1, num_servers), np.int64)
     room[0] = capacity
     label = np.zeros(num_experts, np.int64)
-    lost_at = np.full(sets.shape[0], _OPEN, np.int64)
+    lost_at = np.full(sets.shape[0], OPEN, np.int64)
     trail_clause = np.empty(sets.shape[0], np.int64)  # clauses in the order in which they were lost
     trail_length = np.zeros(num_experts + 1, np.int64)
     saved = np.zeros(bits.shape[0])  # h before an entry was taken out of it
@@ -90,7 +90,7 @@ def branch(
             if d == num_experts or bound <= best_value + tolerance:
                 d -= 1
                 if d >= 0:
-                    _restore(
+                    restore(
                         d,
                         order[d],
                         offsets,
@@ -109,7 +109,7 @@ def branch(
         if others[d] + gain[d, t] <= best_value + tolerance:
             d -= 1
             if d >= 0:
-                _restore(
+                restore(
                     d,
                     order[d],
                     offsets,
@@ -157,7 +157,7 @@ def branch(
 
 
 @njit(cache=True)
-def _restore(
+def restore(
     d: int,
     e: int,
     offsets: NDArray[np.int64],
@@ -173,7 +173,7 @@ def _restore(
     """Take back the label of depth d: the clauses that it lost are open again, bit by bit."""
     for position in range(trail_length[d + 1] - 1, trail_length[d] - 1, -1):
         c = trail_clause[position]
-        lost_at[c] = _OPEN
+        lost_at[c] = OPEN
         for entry in range(offsets[c + 1] - 1, offsets[c] - 1, -1):
             if depth_of[bits[entry]] > d:
                 h[bits[entry], sets[c]] = saved[entry]
