@@ -10,6 +10,7 @@ from formulations import EXACT
 from instances.problem import Instance
 from instances.registry import run
 from instances.result import Status, StopReason, judge
+from instances.structure.clauses import build_clauses
 from tests.strategies import random_instance
 
 RNG = np.random.default_rng(0)
@@ -17,10 +18,10 @@ OTHERS = [algorithm.name for algorithm in EXACT if algorithm.name != "brute-forc
 
 
 @functools.cache
-def solved_instances() -> list[tuple[Instance, float]]:
+def solved_instances(first: int = 0, last: int = 450) -> list[tuple[Instance, float]]:
     """Instances in which something can be saved, and the greatest saving by brute force, ms."""
     solved = []
-    for seed in range(450):
+    for seed in range(first, last):
         instance = random_instance(
             np.random.default_rng(seed), max_servers=4, max_cells=16, max_users=4, max_rows=20
         )
@@ -75,6 +76,48 @@ def test_methods_agree_with_brute_force(name: str) -> None:
     taken, wrong = disagreements(name, solved_instances())
     assert wrong == []
     assert taken >= (200 if name.startswith("milp") else 50)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", OTHERS)
+def test_methods_agree_with_brute_force_on_hundreds_more(name: str) -> None:
+    taken, wrong = disagreements(name, solved_instances(450, 1600))
+    assert wrong == []
+    assert taken >= (550 if name.startswith("milp") else 120)
+
+
+@functools.cache
+def larger_instances() -> list[tuple[Instance, float]]:
+    """Instances beyond brute force, and the greatest saving by the lifted MILP and SCIP, ms."""
+    solved = []
+    for seed in range(5000, 6000):
+        instance = random_instance(
+            np.random.default_rng(seed),
+            max_servers=4,
+            max_users=6,
+            max_layers=3,
+            max_experts=6,
+            max_rows=60,
+            max_cells=48,
+        )
+        if instance.num_servers * instance.num_experts <= 20 or not build_clauses(instance):
+            continue
+        outcome = run(EXACT.get("milp-lifted"), instance, rng=RNG, solver="scip")
+        result = judge(instance, outcome, seconds=0.0)
+        assert result.status is Status.OPTIMAL, result.reason
+        if result.saving_ms > 0.0:
+            solved.append((instance, result.saving_ms))
+    return solved
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", OTHERS)
+def test_methods_agree_beyond_brute_force(name: str) -> None:
+    solved = larger_instances()
+    taken, wrong = disagreements(name, solved)
+    assert wrong == []
+    assert taken >= (len(solved) if name.startswith("milp") else 20)
+    assert len(solved) >= 300
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -102,15 +102,7 @@ def test_relaxations_are_ordered(instance: Instance) -> None:
     slack = 1e-6 * bound["aggregated"] + 1e-12
     assert bound["aggregated"] >= bound["compact"] - slack
     assert bound["compact"] >= bound["lifted"] - slack
-
-
-def test_layer_columns_are_at_least_as_tight_as_compact_rows() -> None:
-    for seed in range(25):
-        instance = random_instance(np.random.default_rng(seed), max_servers=3, max_rows=30)
-        compact, columns = (
-            relaxation_ms(BUILDERS[name](instance)) for name in ("compact", "columns")
-        )
-        assert columns <= compact * (1.0 + 1e-6) + 1e-12
+    assert bound["lifted"] >= bound["columns"] - slack
 
 
 # -- aggregated ---------------------------------------------------------------------------------
