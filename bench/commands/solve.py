@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.algorithms import find_algorithm
 from bench.commands.output import complain, print_block, print_json, require_writable
-from bench.formats import gap_text, plural, seconds_text, value_text
+from bench.formats import bound_text, gap_text, plural, seconds_text, value_text
 from bench.incumbent import Step, trajectory
 from bench.kinds import kind_of
 from bench.pool import Pool, Request
@@ -174,6 +174,7 @@ def _as_json(solved: Solved, written: str | None) -> dict[str, Any]:
         "empty_latency_ms": empty,
         "bound_saving_ms": result.bound_saving_ms,
         "bound_certified": result.bound_certified,
+        "certified": result.bound_certified,
         "gap": result.gap,
         "seconds": result.seconds,
         "claimed_saving_ms": result.claimed_saving_ms,
@@ -237,7 +238,7 @@ def _gap(result: Result) -> str:
     if result.status is Status.OPTIMAL:
         return "none: no placement saves more"
     if math.isfinite(result.gap):
-        bound = value_text(result.bound_saving_ms)
+        bound = bound_text(result.bound_saving_ms)
         certified = " (certified)" if result.bound_certified else ""
         text = f"at most {gap_text(result.gap)}: no placement saves more than {bound} ms per token"
         return text + certified
