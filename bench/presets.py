@@ -140,7 +140,10 @@ TRAPS = Preset(
     ),
 )
 
-_RATED = ("continuous-greedy", "successive-hull", "improve", "layer-generation")
+_RATED = (
+    *("continuous-greedy", "successive-hull-pass", "successive-hull", "improve"),
+    "layer-generation",
+)
 """The methods whose ratios docs/methodology.md tells family by family."""
 
 RATIOS = Preset(
