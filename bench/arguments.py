@@ -101,6 +101,11 @@ def gigabytes(text: str) -> int:
     return max(1, round(_positive(text, "gigabytes") * 1e9))
 
 
+def share(text: str) -> float:
+    """Read a share from 0."""
+    return 0.0 if re.fullmatch(r"0+(\.0*)?", text) else _positive(text, "parts of one")
+
+
 def whole(text: str) -> int:
     """Read a whole number from 0."""
     if not re.fullmatch(r"\d{1,18}", text):
@@ -147,6 +152,7 @@ def make_parser() -> Parser:
     _add_check(commands)
     _add_run(commands)
     _add_store(commands)
+    _add_compare(commands)
     _add_report(commands)
     _add_audit(commands)
     _add_conformance(commands)
@@ -567,6 +573,39 @@ def _add_store(commands: Any) -> None:
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="directory; made when it is missing"
+    )
+    _add_json(parser)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "compare",
+        "compare",
+        "say what became better or worse between two stores, or two versions in one",
+        about=(
+            "Attempts with the same key are paired. Intervals come from a bootstrap over "
+            "instances and seeds,\nwidened for the number of methods. Exit code 1 when something "
+            "became significantly worse."
+        ),
+        example=(
+            "  moeplace compare before.sqlite after.sqlite\n"
+            "  moeplace compare results.sqlite --versions 1f2e3d4c5b6a 0a1b2c3d4e5f --json"
+        ),
+    )
+    parser.add_argument("stores", nargs="+", metavar="FILE", help="one or two stores of results")
+    parser.add_argument(
+        "--versions",
+        nargs=2,
+        metavar=("OLD", "NEW"),
+        help="versions of the code, or how they end; of one store, or one of each",
+    )
+    parser.add_argument(
+        "--time-tolerance",
+        type=share,
+        default=0.1,
+        metavar="SHARE",
+        help="slowdown that is accepted; default: 0.1, that is 10 %%",
     )
     _add_json(parser)
 
