@@ -41,8 +41,11 @@ from instances.structure.label_pricing import MAX_LABEL_SERVERS, LabelPricer
 FIRST_SHARE = 2e-4
 """First budget as a share of the bound, or a part of the gap where that is less."""
 
-GROWTH = 1.25
-"""Growth of the budget from round to round."""
+GROWTHS = ((1000, 2.0), (4000, 1.5))
+"""Growth of the budget from round to round while there are at most so many options."""
+
+SLOW_GROWTH = 1.25
+"""Growth when there are more: their number grows fast with the budget, and so does the work."""
 
 STEPS = (0.25, 0.5, 0.75, 1.0)
 """Parts of what is not excluded yet of a budget, after which the sum of layers looks for a
@@ -210,7 +213,7 @@ class _Run:
 
     def largest(self, priced: PricedLayer, known_ms: float) -> float:
         """Return the largest value less price of a layer; at least ``known_ms``."""
-        bound = priced.bound_ms()
+        bound = min(priced.bound_ms(), priced.layer.worth_ms)
         if bound <= known_ms:
             return known_ms
         found = priced.options(known_ms, constant(0.0, priced.layer.sizes.size), self.deadline)
@@ -234,7 +237,7 @@ class _Run:
             if self.gap_ms > FAR * budget:
                 self.scout(options)
             self.sum_up(options, budget)
-            budget = self.down(GROWTH * budget)
+            budget = self.down(growth(sum(layer.key.size for layer in options)) * budget)
         return "every placement that could save more is excluded"
 
     def options_within(self, budget: float) -> list[Options] | None:
@@ -403,6 +406,11 @@ class _Run:
         for layer, part in zip(self.storage.layers, parts, strict=True):
             layer.paste(part, stored)
         return Placement(stored | self.storage.settled)
+
+
+def growth(num_options: int) -> float:
+    """Return the factor from one budget to the next."""
+    return next((factor for most, factor in GROWTHS if num_options <= most), SLOW_GROWTH)
 
 
 def _supports(instance: Instance) -> str | None:

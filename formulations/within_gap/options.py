@@ -20,8 +20,8 @@ from instances.structure.label_kernels import credit
 from instances.structure.label_pricing import LabelPricer
 from instances.structure.layer_problem import LayerProblem
 
-MAX_NODES = 200_000_000
-"""Most nodes of one search, some minutes."""
+MAX_NODES = 20_000_000
+"""Most nodes of one search, about a minute."""
 
 MAX_OPTIONS = 1 << 20
 """Most options of one layer."""

@@ -63,7 +63,7 @@ def find_prices(
         fresh, bounds, best = 0, [], []
         for number, (layer, pricer) in enumerate(zip(storage.layers, pricers, strict=True)):
             if deadline.passed:
-                return found
+                break
             priced = pricer.price(price[storage.position(layer)], deadline)
             bounds.append(priced.bound_ms)
             best.append(priced.stored)
@@ -75,6 +75,8 @@ def find_prices(
                     used_bytes=storage.used(layer, priced.stored),
                 )
             )
+        if deadline.passed:
+            break
         bound = math.fsum(bounds) + float(price @ storage.capacity)
         if bound < lowest:
             lowest = bound
