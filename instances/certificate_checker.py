@@ -9,7 +9,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from instances.certificate import Certificate
 from instances.problem import Instance
@@ -24,7 +28,8 @@ Pair = tuple[int, int]
 def proven_bound(instance: Instance, certificate: Certificate) -> Fraction:
     """Return the bound that the multipliers of a certificate prove, ms per token, exactly.
 
-    What the certificate says its bound is, is not looked at.
+    What the certificate says its bound is, is not looked at. Doubles are whole multiples of powers
+    of two: everything is counted in units of the smallest one that occurs, in whole numbers.
 
     Raises
     ------
@@ -34,71 +39,87 @@ def proven_bound(instance: Instance, certificate: Certificate) -> Fraction:
     sizes = [size for model in instance.models for size in model.expert_bytes.ravel().tolist()]
     capacities = instance.capacity_bytes.tolist()
     masks = [sum(1 << n for n in row.nonzero()[0].tolist()) for row in certificate.server_sets]
+    times = [instance.latency_ms, instance.cloud_latency_ms, instance.local_latency_ms]
+    rate_unit = _exponent(instance.demand_rate)
+    time_unit = max(_exponent(values) for values in times)
+    multipliers = [certificate.alpha_ms, certificate.pi_ms, certificate.price_ms]
+    for name, values in zip(("alpha", "pi", "lambda"), multipliers, strict=True):
+        for value in values[values < 0.0].tolist()[:1]:
+            raise ValueError(f"{name} {value} is negative")
+    unit = max(rate_unit + time_unit, *(_exponent(values) for values in multipliers))
 
-    def fitting(mask: int, expert: int) -> int:
-        """Leave out the servers into which the expert does not fit."""
-        return sum(1 << n for n in _bits(mask) if sizes[expert] <= capacities[n])
+    @cache
+    def fitting(mask: int, expert: int) -> tuple[int, ...]:
+        """List the servers of a set into which the expert fits."""
+        return tuple(n for n in _bits(mask) if sizes[expert] <= capacities[n])
 
     # (w - sum of alpha)+
-    unpaid = _clause_weights(instance)
-    for mask, experts in list(unpaid):
-        if not all(fitting(mask, expert) for expert in experts):
-            del unpaid[mask, experts]  # no placement satisfies it
-    demand: defaultdict[Pair, Fraction] = defaultdict(Fraction)
-    offsets = certificate.alpha_offsets.tolist()
-    alpha = [Fraction(value) for value in certificate.alpha_ms.tolist()]
+    unpaid = {
+        (mask, experts): weight << unit - rate_unit - time_unit
+        for (mask, experts), weight in _clause_weights(instance, rate_unit, time_unit).items()
+        if all(fitting(mask, expert) for expert in experts)  # else no placement satisfies it
+    }
+    demand: defaultdict[Pair, int] = defaultdict(int)
+    alpha = [_count(value, unit) for value in certificate.alpha_ms.tolist()]
     all_experts = certificate.alpha_experts.tolist()
     for server_set, (begin, end) in zip(
-        certificate.alpha_set.tolist(), pairwise(offsets), strict=True
+        certificate.alpha_set.tolist(), pairwise(certificate.alpha_offsets.tolist()), strict=True
     ):
         mask, experts = masks[server_set], all_experts[begin:end]
         for expert, value in zip(experts, alpha[begin:end], strict=True):
-            if value < 0:
-                raise ValueError(f"alpha {value} of expert {expert} is negative")
             demand[mask, expert] += value
         clause = mask, tuple(experts)
         if clause in unpaid:
             unpaid[clause] -= sum(alpha[begin:end])
-    total = sum((value for value in unpaid.values() if value > 0), Fraction())
+    total = sum(value for value in unpaid.values() if value > 0)
 
     # (sum of alpha - pi)+
-    load: defaultdict[Pair, Fraction] = defaultdict(Fraction)
-    for server_set, expert, pi in zip(
+    load: defaultdict[Pair, int] = defaultdict(int)
+    for server_set, expert, value in zip(
         certificate.pi_set.tolist(),
         certificate.pi_expert.tolist(),
-        map(Fraction, certificate.pi_ms.tolist()),
+        certificate.pi_ms.tolist(),
         strict=True,
     ):
-        if pi < 0:
-            raise ValueError(f"pi {pi} of expert {expert} is negative")
+        pi = _count(value, unit)
         demand[masks[server_set], expert] -= pi
-        for n in _bits(fitting(masks[server_set], expert)):
+        for n in fitting(masks[server_set], expert):
             load[n, expert] += pi
-    total += sum(
-        (value for (mask, i), value in demand.items() if value > 0 and fitting(mask, i)),
-        Fraction(),
-    )
+    total += sum(value for pair, value in demand.items() if value > 0 and fitting(*pair))
 
     # (sum of pi - lambda s)+ and lambda Q
-    units = [0] * instance.num_servers
-    prices = [Fraction(price) for price in certificate.price_ms.tolist()]
+    grain = [0] * instance.num_servers
+    prices = [_count(price, unit) for price in certificate.price_ms.tolist()]
     for (n, expert), value in load.items():
-        units[n] = math.gcd(units[n], sizes[expert])
-        total += max(Fraction(), value - prices[n] * sizes[expert])
-    for unit, price, capacity in zip(units, prices, capacities, strict=True):
-        if price < 0:
-            raise ValueError(f"lambda {price} is negative")
-        # bytes that such experts take are a multiple of the unit
-        total += price * (capacity - capacity % unit if unit else 0)
-    return total
+        grain[n] = math.gcd(grain[n], sizes[expert])
+        total += max(0, value - prices[n] * sizes[expert])
+    for size, price, capacity in zip(grain, prices, capacities, strict=True):
+        # such experts take a multiple of their greatest common divisor
+        total += price * (capacity - capacity % size if size else 0)
+    return Fraction(total, 1 << unit)
 
 
-def _clause_weights(instance: Instance) -> dict[Clause, Fraction]:
-    """Return the exact weights of the clauses, row by row from the definition."""
+def _exponent(values: NDArray[np.float64]) -> int:
+    """Return the least e >= 0 such that all values are multiples of 2^-e."""
+    denominators = {value.as_integer_ratio()[1] for value in set(values.ravel().tolist())}
+    return max(denominators, default=1).bit_length() - 1
+
+
+def _count(value: float, exponent: int) -> int:
+    """Return how many times 2^-exponent a value is; it is a multiple."""
+    numerator, denominator = value.as_integer_ratio()
+    return numerator << exponent - denominator.bit_length() + 1
+
+
+def _clause_weights(instance: Instance, rate_unit: int, time_unit: int) -> dict[Clause, int]:
+    """Return the exact weights of the clauses, row by row from the definition.
+
+    They are in units of 2^-(rate_unit + time_unit) ms per token.
+    """
     users = range(instance.num_users)
     local = [set(instance.user_local_experts(user).tolist()) for user in users]
-    steps = [list(_steps(instance, user)) for user in users]
-    rates: defaultdict[tuple[int, bool, tuple[int, ...]], Fraction] = defaultdict(Fraction)
+    steps = [list(_steps(instance, user, time_unit)) for user in users]
+    rates: defaultdict[tuple[int, bool, tuple[int, ...]], int] = defaultdict(int)
     offsets = instance.demand_offsets.tolist()
     row_experts = instance.demand_experts.tolist()
     first_layer = instance.model_layer_offset.tolist()
@@ -116,23 +137,23 @@ def _clause_weights(instance: Instance) -> dict[Clause, Fraction]:
         needed = experts - local[user]
         if needed:
             key = user, len(needed) < len(experts), tuple(sorted(needed))
-            rates[key] += Fraction(rate)
-    weights: defaultdict[Clause, Fraction] = defaultdict(Fraction)
-    for (user, has_local, needed_experts), rate in rates.items():
-        floor = Fraction(float(instance.local_latency_ms[user])) if has_local else Fraction()
+            rates[key] += _count(rate, rate_unit)
+    weights: defaultdict[Clause, int] = defaultdict(int)
+    for (user, has_local, needed_experts), rate_sum in rates.items():
+        floor = _count(float(instance.local_latency_ms[user]), time_unit) if has_local else 0
         for mask, here, beyond in steps[user]:
-            weights[mask, needed_experts] += rate * (max(beyond, floor) - max(here, floor))
+            weights[mask, needed_experts] += rate_sum * (max(beyond, floor) - max(here, floor))
     return weights
 
 
-def _steps(instance: Instance, user: int) -> Iterator[tuple[int, Fraction, Fraction]]:
+def _steps(instance: Instance, user: int, unit: int) -> Iterator[tuple[int, int, int]]:
     """Yield the server sets of a user, each with its latency and the next larger one."""
     cloud = float(instance.cloud_latency_ms[user])
     latency = instance.latency_ms[user].tolist()
     levels = sorted({time for time in latency if time < cloud})
     for level, beyond in pairwise([*levels, cloud]):
         mask = sum(1 << n for n, time in enumerate(latency) if time <= level)
-        yield mask, Fraction(level), Fraction(beyond)
+        yield mask, _count(level, unit), _count(beyond, unit)
 
 
 def _bits(mask: int) -> Iterator[int]:
