@@ -1,0 +1,115 @@
+"""The best bound and placement that a bound method has found so far, and when it may stop."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formulations.bounds.credits import Credits
+from formulations.bounds.responses import respond_in_turn
+from instances.deadline import Deadline
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.result import relative_gap
+from instances.structure.clauses import Clauses
+from instances.structure.upper_weights import UpperWeights
+
+
+class Search:
+    """The best bound and placement so far, and when to stop.
+
+    Parameters
+    ----------
+    instance, clauses, upper
+        The instance in threshold form, and its rounded weights.
+    credits
+        The clauses by expert and server set.
+    start
+        A feasible placement, or None.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        clauses: Clauses,
+        upper: UpperWeights,
+        credits: Credits,
+        start: Placement | None,
+        tell: Callable[["Search"], None],
+        deadline: Deadline,
+        gap: float,
+    ) -> None:
+        self.instance = instance
+        self.deadline = deadline
+        self._clauses = clauses
+        self._upper = upper
+        self._credits = credits
+        self._tell = tell
+        self._gap = gap
+        self.placement = start if start is not None else Placement.empty(instance)
+        self.saving_ms = clauses.saving_ms(self.placement)
+        self.bound_ms = upper.bound_ms(credits.total * upper.unit_ms)
+
+    @property
+    def target(self) -> float:
+        """Saving of the best placement, units."""
+        return self.saving_ms / self._upper.unit_ms
+
+    @property
+    def is_over(self) -> bool:
+        """Whether time is up or the gap is closed."""
+        return self.deadline.passed or self.is_closed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the gap is as small as is wanted."""
+        return relative_gap(self.saving_ms, self.bound_ms) <= self._gap
+
+    def lower(self, total: float) -> bool:
+        """Take a bound, units, if it is better; whole, and exact where it is below 2^52."""
+        if not total < min(self._credits.total + 1.0, 2.0**52):
+            return False
+        bound = self._upper.bound_ms(total * self._upper.unit_ms)
+        if bound >= self.bound_ms:
+            return False
+        self.bound_ms = bound
+        self._tell(self)
+        return True
+
+    def round(self, on: NDArray[np.float64]) -> None:
+        """Fill servers by falling probability, (X, M), and keep the placement if it is better."""
+        credits, instance = self._credits, self.instance
+        stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
+        for group, share in zip(credits.groups.members, on.T, strict=True):
+            order = np.argsort(-share, kind="stable")
+            order = order[share[order] > 0.0]
+            for server in group:  # what does not fit goes to the next member
+                sizes = credits.sizes[order]
+                taken = _fill(sizes, int(instance.capacity_bytes[server]))
+                stored[server, credits.experts[order[taken]]] = True
+                order = order[~taken]
+        self._keep(stored)
+
+    def respond(self) -> None:
+        """Let servers respond to nothing, and to the best placement; keep what is better."""
+        for stored in (np.zeros_like(self.placement.stored), self.placement.stored):
+            if not self.is_over:
+                self._keep(respond_in_turn(self.instance, self._clauses, stored, self.deadline))
+
+    def _keep(self, stored: NDArray[np.bool_]) -> None:
+        placement = Placement(stored)
+        saving = self._clauses.saving_ms(placement)
+        if saving > self.saving_ms:
+            self.placement, self.saving_ms = placement, saving
+            self._tell(self)
+
+
+def _fill(sizes: NDArray[np.int64], capacity: int) -> NDArray[np.bool_]:
+    """Take items in their order while they fit; smaller ones may still fit after larger ones."""
+    taken = np.zeros(sizes.size, dtype=np.bool_)
+    free = capacity
+    for item, size in enumerate(sizes.tolist()):
+        if size <= free:
+            taken[item] = True
+            free -= size
+    return taken

@@ -1,0 +1,246 @@
+"""The server-set bound: server sets by themselves, experts by themselves, credits between them.
+
+Code of the parts: credits (splits of clause weights), set_tables (what a server set gains beyond
+the credits), labels (what the storage can earn from the credits). Proof: docs/theory.md, section 7.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formulations.bounds.credits import Credits
+from formulations.bounds.labels import Labels
+from formulations.bounds.search import Search
+from formulations.bounds.server_groups import ServerGroups
+from formulations.bounds.set_tables import SetTables
+from formulations.start import check_start
+from instances.deadline import Deadline
+from instances.errors import InputError
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.registry import Algorithm
+from instances.result import OnProgress, Outcome, StopReason
+from instances.structure.clauses import build_clauses
+from instances.structure.upper_weights import upper_weights
+
+MAX_SERVERS = 8
+"""More servers are merged into so many groups: labels distinguish 2^8 sets of groups."""
+
+_LOOKS = 5
+"""Steps between two evaluations of the bound while splits are found."""
+
+_ROUNDINGS = 20
+"""Steps between two roundings to a placement."""
+
+_BOLD, _CAREFUL, _BOLD_STEPS = 5.0, 3.0, 40
+"""Lengths of the steps of splits and labels: at first, later, and when they change."""
+
+_AVERAGE_GROWTH = 1.6
+"""Averages start afresh after so many times as many steps as the last one had."""
+
+_INERTIA = 0.8
+"""Share of the last direction in the next one."""
+
+_FIRST_STEP, _LAST_STEP = 0.3, 0.02
+"""Lengths of the subgradient steps as shares of Polyak's, falling geometrically."""
+
+_SPECK = 1e-9
+"""Share of all weight that is added to what others are divided by."""
+
+_TOO_FAR = 0.5
+"""Credits whose bound is worse by this share of all weight are given up, and steps are halved."""
+
+_WARM, _COLD = 0.005, 0.0002
+"""What counts as a small amount for labels, as shares of an average expert's price; falling."""
+
+
+def server_set(
+    instance: Instance,
+    *,
+    rng: np.random.Generator,
+    time_limit: float | None = None,
+    start: Placement | None = None,
+    on_progress: OnProgress | None = None,
+    gap: float = 0.0,
+    steps: int = 300,
+) -> Outcome:
+    """F <= sum over server sets of max (f_S(C) - credits of C) + what storage earns from credits.
+
+    For any credits >= 0 of pairs (server set, expert): the first maxima over the sets C of experts
+    that fit into the servers of S together, exactly where layers have few experts of one size
+    (subset tables, max-plus over layers); where they have many, credits are splits of the clause
+    weights, and the maximum is 0. Storage earns at most sum of price times storage + sum over
+    experts of its best label, the set of servers that store it, at any prices. Certified: weights
+    are rounded upwards once, and everything after that is exact.
+
+    Splits and mixed labels are found by a primal-dual method in entropy distances, whose splits
+    depend on X S numbers alone; then credits of small layers by a deflected subgradient method
+    towards the value of the best placement. Mixed labels round to placements on the way.
+
+    Time O(steps (entries + X 2^N + sum over server sets and layers of 2^E)), N at most 8: more
+    servers are merged into groups, which keeps the bound valid, but not as strong.
+
+    Source: docs/theory.md, section 7; primal-dual steps: Chambolle, Pock 2016; target steps: Polyak
+    1969; deflection: Camerini, Fratta, Maffioli 1975.
+
+    Parameters
+    ----------
+    start
+        A feasible placement: the one that better ones must beat, and the target of the steps.
+    gap
+        Stop when (bound - saving) / bound of the best placement is at most this.
+    steps
+        Steps of the first method; the second takes twice as many.
+
+    Raises
+    ------
+    InputError
+        When the start is not feasible, the gap is not in 0..1 or the steps are not a whole
+        number >= 1.
+    """
+    del rng
+    if not 0.0 <= gap <= 1.0:
+        raise InputError("gap", f"{gap!r} is not in 0..1")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise InputError("steps", f"{steps!r} is not a whole number >= 1")
+    if start is not None:
+        check_start(instance, start)
+    deadline = Deadline.after(time_limit)
+    clauses = build_clauses(instance)
+    upper = upper_weights(instance, clauses)
+    groups = ServerGroups.of(instance, clauses, upper.weight_ms, MAX_SERVERS)
+    credits = Credits.of(instance, clauses, upper, groups)
+
+    def tell(search: Search) -> None:
+        if on_progress is not None:
+            on_progress(_outcome(search, StopReason.TIME_LIMIT))
+
+    search = Search(instance, clauses, upper, credits, start, tell, deadline, gap)
+    tell(search)
+    if credits.experts.size and not search.is_over:
+        labels = Labels(credits)
+        credit = _split(search, credits, labels, steps)
+        if start is None:
+            search.respond()
+        tables = SetTables.of(credits) if not search.is_over else None
+        if tables is not None:
+            _shift(search, credits, labels, tables, credit, 2 * steps)
+    timed_out = deadline.passed and not search.is_closed
+    return _outcome(search, StopReason.TIME_LIMIT if timed_out else StopReason.COMPLETED)
+
+
+def _outcome(search: Search, stop_reason: StopReason) -> Outcome:
+    return Outcome(
+        stop_reason=stop_reason,
+        placement=search.placement,
+        proven_optimal=False,
+        bound_saving_ms=search.bound_ms,
+        bound_certified=True,
+    )
+
+
+def _split(search: Search, credits: Credits, labels: Labels, steps: int) -> NDArray[np.float64]:
+    """Look for splits of the clause weights with a small bound; returns the best credits.
+
+    A saddle point: splits go where labels meet the sets least, labels where splits pay. Both move
+    in entropy distances, so a split depends on sums of met probabilities alone.
+    """
+    repulsion = np.zeros_like(credits.alone)
+    even = credits.split(repulsion)
+    scale = even.sum(axis=1) + _SPECK * credits.total
+    score = np.zeros_like(labels.worth)
+    sum_of_splits, sum_of_prices = np.zeros_like(even), np.zeros_like(labels.price)
+    num_splits, next_restart = 0, 8
+    best = credits.rounded_up(even, 1)
+    before = labels.met.copy()
+    for step in range(steps):
+        length = _BOLD if step < _BOLD_STEPS else _CAREFUL
+        if step:
+            repulsion += length * (2.0 * labels.met - before)
+        split = credits.split(repulsion)
+        if num_splits >= next_restart:
+            sum_of_splits[:] = 0.0
+            sum_of_prices[:] = 0.0
+            num_splits = 0
+            next_restart = int(_AVERAGE_GROWTH * next_restart)
+        sum_of_splits += split
+        num_splits += 1
+        labels.look_at(split)
+        score += (length / scale)[:, None] * labels.worth
+        before = labels.met.copy()
+        score -= labels.mix(score, scale / length)
+        score -= score.max(axis=1, keepdims=True)
+        sum_of_prices += labels.price
+        if step == 0:
+            before = labels.met.copy()
+        if step % _LOOKS == _LOOKS - 1 or step == steps - 1:
+            for candidate, count in ((split, 1), (sum_of_splits / num_splits, num_splits)):
+                credit = credits.rounded_up(candidate, count)
+                labels.look_at(credit)
+                if search.lower(labels.value(sum_of_prices / num_splits)):
+                    best = credit
+        if step % _ROUNDINGS == _ROUNDINGS - 1 or step == steps - 1:
+            search.round(labels.on)
+        if search.is_over:
+            break
+    return best
+
+
+def _shift(
+    search: Search,
+    credits: Credits,
+    labels: Labels,
+    tables: SetTables,
+    credit: NDArray[np.float64],
+    steps: int,
+) -> None:
+    """Move the credits of small layers, by subgradients, towards what sets and labels agree on."""
+    most = credits.most()
+    metric = np.sqrt(most / most.max()) * tables.free
+    paid = float((labels.on @ labels.price) @ credits.sizes)
+    scale = np.full(credits.experts.size, paid / max(1.0, float(labels.on.sum())))
+    scale += _SPECK * credits.total
+    chosen = np.zeros_like(credit)
+    direction = np.zeros_like(credit)
+    best, best_total = credit, math.inf
+    caution = 1.0
+    time_left = search.deadline.remaining
+    for step in range(steps):
+        done = step / steps
+        if math.isfinite(time_left):
+            done = max(done, 1.0 - search.deadline.remaining / time_left)
+        length = caution * _FIRST_STEP * (_LAST_STEP / _FIRST_STEP) ** done
+        warmth = scale * _WARM * (_COLD / _WARM) ** done
+        gains = tables.value(credit, chosen)
+        labels.look_at(credit)
+        labels.mix(labels.worth / warmth[:, None], warmth)
+        bound = gains + labels.value()
+        search.lower(bound)
+        if bound < best_total:
+            best, best_total = credit, bound
+        if step % _ROUNDINGS == _ROUNDINGS - 1 or step == steps - 1:
+            search.round(labels.on)
+        if search.is_over:
+            break
+        direction = _INERTIA * direction + (1.0 - _INERTIA) * (labels.met - chosen)
+        stays = ((credit <= 0.0) & (direction > 0.0)) | ((credit >= most) & (direction < 0.0))
+        allowed = np.where(stays, 0.0, direction)
+        norm = float((metric * allowed**2).sum())
+        if norm == 0.0 or not bound <= best_total + _TOO_FAR * credits.total:
+            credit, caution = best, 0.5 * caution
+            direction[:] = 0.0
+            continue
+        move = length * (bound - search.target) / norm
+        moved = np.clip(np.rint(credit - move * metric * allowed), 0.0, most)
+        credit = np.where(tables.free, moved, credit)
+
+
+SERVER_SET = Algorithm(
+    name="server-set",
+    solve=server_set,
+    exact=False,
+    summary="server sets alone, experts alone, credits between them: at least as tight as the LP",
+    source="docs/theory.md, section 7",
+    complexity="O(steps (entries + X 2^N + sum over server sets and layers of 2^E)), N at most 8",
+)
