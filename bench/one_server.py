@@ -2,9 +2,9 @@
 
     python -m bench.one_server gpt-oss fine-grained-independent
 
-prints, for the tiny instances of the families, shares of the optimum: of one pass of
-`successive-hull-pass`; of one pass in which a MILP solves every server exactly given the earlier ones,
-in the default order, and in the best and in the worst of all orders. What the second misses is the
+prints, for the tiny instances of the families, shares of the optimum: of `successive-hull-pass`; of
+one pass in which a MILP solves every server exactly given the earlier ones, in the default order,
+and in the best and in the worst of all orders. What the second misses is the
 loss of taking servers one by one, which no better subproblem can make good.
 """
 
@@ -108,7 +108,8 @@ def main() -> None:
             instance = generate(family, size="tiny", seed=seed)
             clauses = build_clauses(instance)
             optimum = clauses.saving_ms(_solve(instance))
-            hull = run(HEURISTICS.get("successive-hull-pass"), instance, rng=np.random.default_rng(0))
+            by_hull = HEURISTICS.get("successive-hull-pass")
+            hull = run(by_hull, instance, rng=np.random.default_rng(0))
             if hull.placement is None:
                 raise RuntimeError(f"{instance.name}: {hull.reason}")
             default = server_order(instance, clauses, None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.algorithms import find_algorithms
 from bench.archivist import Archivist
-from bench.arguments import DEFAULT_RUN_LIMIT_S
+from bench.arguments.commands import DEFAULT_RUN_LIMIT_S
 from bench.commands.output import (
     complain,
     print_block,

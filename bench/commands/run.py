@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from bench.arguments import DEFAULT_RUN_LIMIT_S
+from bench.arguments.commands import DEFAULT_RUN_LIMIT_S
 from bench.formats import plural
 from bench.kinds import SETTLED, Kind
 from bench.plan import make_plan

@@ -1,0 +1,122 @@
+"""Commands that make, translate and list: list, generate, import, export."""
+
+import argparse
+from typing import Any
+
+from bench.arguments.commands import add_json, command
+from instances import generate, import_routes
+
+
+def add_list(commands: Any) -> None:
+    """Add ``list``."""
+    parser = command(
+        commands,
+        "list",
+        "listing",
+        "list the families of instances, the models, and the methods",
+        example="  moeplace list heuristics\n  moeplace list models --json",
+    )
+    parser.add_argument(
+        "group",
+        nargs="?",
+        metavar="families|models|heuristics|exact|bounds",
+        choices=("families", "models", "heuristics", "exact", "bounds"),
+        help="what to list; all of it when left out",
+    )
+    add_json(parser)
+
+
+def add_generate(commands: Any) -> None:
+    """Add ``generate``."""
+    parser = command(
+        commands,
+        "generate",
+        "generate",
+        "generate an instance of a family",
+        about="The same family, size, seed and options give the same bytes on every machine.",
+        example="  moeplace generate mixtral --size small --seed 7 -o mixtral.json.gz",
+    )
+    generate.add_arguments(parser)
+    add_json(parser)
+
+
+def add_import(commands: Any) -> None:
+    """Add ``import``."""
+    formats = commands.add_parser(
+        "import",
+        help="make an instance of recorded routing, or a placement of a solver's solution",
+        description="Make an instance of recorded routing, or a placement of a solver's solution.",
+        epilog="examples:\n  moeplace import routes --help\n  moeplace import sol --help\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    ).add_subparsers(title="formats", dest="format", metavar="FORMAT", required=True)
+    parser = command(
+        formats,
+        "routes",
+        "importing",
+        "make an instance of the experts that tokens were routed to, and a network",
+        example=(
+            "  moeplace import routes routes.npz --model gpt-oss-20b --network network.toml \\\n"
+            "      --users 4 -o gpt-oss.json.gz"
+        ),
+    )
+    import_routes.add_arguments(parser)
+    add_json(parser)
+    _add_import_solution(formats)
+
+
+def _add_import_solution(formats: Any) -> None:
+    parser = command(
+        formats,
+        "sol",
+        "import_solution",
+        "make a placement of a solver's solution file",
+        about="Files of SCIP and HiGHS, for the programs that moeplace export writes.",
+        example="  moeplace import sol mixtral.sol --instance mixtral.json -o placement.json",
+    )
+    parser.add_argument("solution", metavar="FILE", help="solution file of SCIP or HiGHS")
+    parser.add_argument("--instance", required=True, metavar="FILE", help="instance file")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="placement file: .json or .json.gz"
+    )
+    add_json(parser)
+
+
+def add_export(commands: Any) -> None:
+    """Add ``export``."""
+    parser = command(
+        commands,
+        "export",
+        "export",
+        "write an instance as a program for other solvers, or a placement as their solution",
+        about=(
+            "MPS and LP files say that the saving is maximised, and their names say what they are:"
+            "\nx.edge_0.mixtral_8x7b.L3.E5 is expert 5 of layer 3 on server edge-0."
+        ),
+        example=(
+            "  moeplace export mixtral.json --format mps -o mixtral.mps\n"
+            "  moeplace export mixtral.json --format sol --placement placement.json -o mixtral.sol"
+        ),
+    )
+    parser.add_argument("file", metavar="FILE", help="instance file")
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=("mps", "lp", "sol", "highs-sol"),
+        metavar="mps|lp|sol|highs-sol",
+        help="program (mps, lp), or placement as a solution file of SCIP (sol) or HiGHS",
+    )
+    parser.add_argument(
+        "--formulation",
+        default="compact",
+        choices=("compact", "aggregated", "lifted"),
+        metavar="compact|aggregated|lifted",
+        help="which program; all have the same optimum; default: compact",
+    )
+    parser.add_argument(
+        "--placement", metavar="FILE", help="placement file, for the formats of solutions"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="file: .mps, .lp or .sol"
+    )
+    add_json(parser)
