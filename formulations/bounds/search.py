@@ -26,6 +26,17 @@ class Search:
         The clauses by expert and server set.
     start
         A feasible placement, or None.
+    tell
+        Called with the search when the bound or the placement has become better.
+    deadline, gap
+        When to stop: by time, or at this (bound - saving) / bound.
+
+    Attributes
+    ----------
+    placement, saving_ms, bound_ms
+        The best so far, and the saving of the placement.
+    was_hurried
+        Time has been up, or short enough to change what is done.
     """
 
     def __init__(
@@ -46,6 +57,7 @@ class Search:
         self._credits = credits
         self._tell = tell
         self._gap = gap
+        self.was_hurried = False
         self.placement = start if start is not None else Placement.empty(instance)
         self.saving_ms = clauses.saving_ms(self.placement)
         self.bound_ms = upper.bound_ms(credits.total * upper.unit_ms)
@@ -55,10 +67,14 @@ class Search:
         """Saving of the best placement, units."""
         return self.saving_ms / self._upper.unit_ms
 
-    @property
-    def is_over(self) -> bool:
-        """Whether time is up or the gap is closed."""
-        return self.deadline.passed or self.is_closed
+    def must_stop(self) -> bool:
+        """Tell whether the gap is closed or time is up, and remember the latter."""
+        if self.is_closed:
+            return True
+        if self.deadline.passed:
+            self.was_hurried = True
+            return True
+        return False
 
     @property
     def is_closed(self) -> bool:
@@ -93,7 +109,7 @@ class Search:
     def respond(self) -> None:
         """Let servers respond to nothing, and to the best placement; keep what is better."""
         for stored in (np.zeros_like(self.placement.stored), self.placement.stored):
-            if not self.is_over:
+            if not self.must_stop():
                 self._keep(respond_in_turn(self.instance, self._clauses, stored, self.deadline))
 
     def _keep(self, stored: NDArray[np.bool_]) -> None:

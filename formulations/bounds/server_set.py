@@ -45,6 +45,9 @@ _INERTIA = 0.8
 _FIRST_STEP, _LAST_STEP = 0.3, 0.02
 """Lengths of the subgradient steps as shares of Polyak's, falling geometrically."""
 
+_AHEAD = 0.1
+"""Share of the time that may be spent before the same share of the steps is done."""
+
 _SPECK = 1e-9
 """Share of all weight that is added to what others are divided by."""
 
@@ -118,16 +121,16 @@ def server_set(
 
     search = Search(instance, clauses, upper, credits, start, tell, deadline, gap)
     tell(search)
-    if credits.experts.size and not search.is_over:
+    if credits.experts.size and not search.must_stop():
         labels = Labels(credits)
         credit = _split(search, credits, labels, steps)
         if start is None:
             search.respond()
-        tables = SetTables.of(credits) if not search.is_over else None
+        tables = None if search.must_stop() else SetTables.of(credits)
         if tables is not None:
             _shift(search, credits, labels, tables, credit, 2 * steps)
-    timed_out = deadline.passed and not search.is_closed
-    return _outcome(search, StopReason.TIME_LIMIT if timed_out else StopReason.COMPLETED)
+    is_late = search.was_hurried and not search.is_closed
+    return _outcome(search, StopReason.TIME_LIMIT if is_late else StopReason.COMPLETED)
 
 
 def _outcome(search: Search, stop_reason: StopReason) -> Outcome:
@@ -155,6 +158,8 @@ def _split(search: Search, credits: Credits, labels: Labels, steps: int) -> NDAr
     best = credits.rounded_up(even, 1)
     before = labels.met.copy()
     for step in range(steps):
+        if search.must_stop():
+            break
         length = _BOLD if step < _BOLD_STEPS else _CAREFUL
         if step:
             repulsion += length * (2.0 * labels.met - before)
@@ -182,8 +187,6 @@ def _split(search: Search, credits: Credits, labels: Labels, steps: int) -> NDAr
                     best = credit
         if step % _ROUNDINGS == _ROUNDINGS - 1 or step == steps - 1:
             search.round(labels.on)
-        if search.is_over:
-            break
     return best
 
 
@@ -205,11 +208,16 @@ def _shift(
     direction = np.zeros_like(credit)
     best, best_total = credit, math.inf
     caution = 1.0
-    time_left = search.deadline.remaining
+    time_left = max(search.deadline.remaining, 1e-9)
     for step in range(steps):
+        if search.must_stop():
+            break
         done = step / steps
-        if math.isfinite(time_left):
-            done = max(done, 1.0 - search.deadline.remaining / time_left)
+        if math.isfinite(time_left):  # shorter steps in time for the end
+            spent = 1.0 - search.deadline.remaining / time_left
+            if spent > done + _AHEAD:
+                search.was_hurried = True
+                done = spent
         length = caution * _FIRST_STEP * (_LAST_STEP / _FIRST_STEP) ** done
         warmth = scale * _WARM * (_COLD / _WARM) ** done
         gains = tables.value(credit, chosen)
@@ -221,8 +229,6 @@ def _shift(
             best, best_total = credit, bound
         if step % _ROUNDINGS == _ROUNDINGS - 1 or step == steps - 1:
             search.round(labels.on)
-        if search.is_over:
-            break
         direction = _INERTIA * direction + (1.0 - _INERTIA) * (labels.met - chosen)
         stays = ((credit <= 0.0) & (direction > 0.0)) | ((credit >= most) & (direction < 0.0))
         allowed = np.where(stays, 0.0, direction)
