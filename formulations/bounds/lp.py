@@ -3,9 +3,11 @@
 import numpy as np
 
 from formulations.bounds.relaxation import Relaxation
+from formulations.bounds.responses import respond_in_turn
 from formulations.start import check_start
 from instances.deadline import Deadline
 from instances.errors import InputError
+from instances.evaluation import evaluate
 from instances.multipliers import DualForm, Multipliers
 from instances.placement import Placement
 from instances.problem import Instance
@@ -47,7 +49,8 @@ def lp(
     The dual values of the relaxation are clipped to >= 0, improved where that is free, and
     evaluated by the closed formula of :mod:`instances.multipliers` with upward rounding, so the
     bound holds however roughly the solver works, and when its time is up, too. The multipliers go
-    with the outcome.
+    with the outcome. Its placement is that of the relaxation, rounded, after a response of each
+    server.
 
     Time: that of an LP with about as many entries as the clauses have experts, times two.
 
@@ -56,7 +59,7 @@ def lp(
     Parameters
     ----------
     start
-        A feasible placement to hold against the bound; it is the placement of the outcome.
+        A feasible placement; it is that of the outcome unless the rounded one is better.
     solver
         ``glop`` (simplex), ``highs`` (interior point), ``pdlp`` (first-order), or ``auto``: by
         size.
@@ -78,15 +81,17 @@ def lp(
     if start is not None:
         check_start(instance, start)
     deadline = Deadline.after(time_limit)
-    form = DualForm.of(instance)
+    clauses = build_clauses(instance)
+    form = DualForm.of(instance, clauses)
     if multipliers is not None:
         form.check_shape(multipliers)
     best = form.tightened(form.even_multipliers() if multipliers is None else multipliers)
+    placement = start
 
     def outcome(stop_reason: StopReason, reason: str) -> Outcome:
         return Outcome(
             stop_reason=stop_reason,
-            placement=start,
+            placement=placement,
             proven_optimal=False,
             bound_saving_ms=best[0],
             bound_certified=True,
@@ -97,8 +102,9 @@ def lp(
     if on_progress is not None:
         on_progress(outcome(StopReason.TIME_LIMIT, ""))
     if not form.weight_ms.any():
+        placement = Placement.empty(instance) if start is None else start
         return outcome(StopReason.COMPLETED, "no placement saves anything")
-    from formulations.bounds.lp_solver import solve_dual  # here: OR-Tools takes time to import
+    from formulations.bounds.lp_solver import solve_lp  # here: OR-Tools takes time to import
 
     relaxation = Relaxation.of(form)
     if solver == "auto":
@@ -107,13 +113,21 @@ def lp(
             "glop" if entries <= GLOP_ENTRIES else "highs" if entries <= HIGHS_ENTRIES else "pdlp"
         )
     until = Deadline.after(None if time_limit is None else _SHARE_OF_TIME * deadline.remaining)
-    answer = solve_dual(relaxation, solver, tolerance=tolerance, deadline=until)
-    if answer.values is not None:
-        found = form.tightened(relaxation.multipliers(answer.values))
+    answer = solve_lp(relaxation, solver, tolerance=tolerance, deadline=until)
+    if answer.duals is not None:
+        found = form.tightened(relaxation.multipliers(answer.duals))
         best = min(best, found, key=lambda pair: pair[0])
+    values = np.zeros(relaxation.x_server.size) if answer.stored is None else answer.stored
+    rounded = relaxation.rounded(np.nan_to_num(values)).stored
+    improved = Placement(respond_in_turn(instance, clauses, rounded, deadline))
+    if (
+        start is None
+        or evaluate(instance, improved).saving_ms > evaluate(instance, start).saving_ms
+    ):
+        placement = improved
     reasons = [solver, answer.reason]
-    if answer.values is None:
-        reasons.append("no dual values: the bound is that of even multipliers")
+    if answer.duals is None:
+        reasons.append("no dual values: the bound is that of the multipliers at the start")
     return outcome(answer.stop_reason, "; ".join(filter(None, reasons)))
 
 

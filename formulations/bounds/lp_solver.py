@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,27 +23,30 @@ _TYPES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DualValues:
-    """What a solver says about the rows; nothing in it is trusted.
+class LpAnswer:
+    """What a solver says about rows and columns; nothing in it is trusted.
 
     Parameters
     ----------
     stop_reason
         Why it stopped.
-    values
-        One for each row, in units of the relaxation; None when the solver has none.
+    duals
+        One value for each row, in units of the relaxation; None when the solver has none.
+    stored
+        Value of each x; None when the solver has none.
     reason
         A sentence for people; empty when there is nothing to say.
     """
 
     stop_reason: StopReason
-    values: NDArray[np.float64] | None
+    duals: NDArray[np.float64] | None
+    stored: NDArray[np.float64] | None
     reason: str
 
 
-def solve_dual(
+def solve_lp(
     relaxation: Relaxation, solver: str, *, tolerance: float, deadline: Deadline
-) -> DualValues:
+) -> LpAnswer:
     """Solve the relaxation with ``glop``, ``highs`` or ``pdlp``, as far as time allows.
 
     HiGHS runs its interior point method without a crossover: a basis is of no use here. The
@@ -56,11 +60,19 @@ def solve_dual(
     elif solver == "pdlp":
         criteria = parameters.pdlp.termination_criteria.simple_optimality_criteria
         criteria.eps_optimal_relative = criteria.eps_optimal_absolute = tolerance
+    begin = time.monotonic()
     model = _model(relaxation)
-    if deadline.passed:
-        return DualValues(stop_reason=StopReason.TIME_LIMIT, values=None, reason="")
     if math.isfinite(deadline.at):
-        parameters.time_limit = datetime.timedelta(seconds=deadline.remaining)
+        # MathOpt writes the model out once more, and reads as much back, outside of its limit
+        left = deadline.remaining - 2.0 * (time.monotonic() - begin)
+        if left <= 0.0:
+            return LpAnswer(
+                stop_reason=StopReason.TIME_LIMIT,
+                duals=None,
+                stored=None,
+                reason="no time for the solver",
+            )
+        parameters.time_limit = datetime.timedelta(seconds=left)
     try:
         result = mathopt.solve(model, _TYPES[solver], params=parameters)
     except AttributeError as error:
@@ -71,11 +83,14 @@ def solve_dual(
         return _failed(str(error.__context__))
     except (RuntimeError, ValueError) as error:  # what MathOpt documents, once it is mended
         return _failed(str(error))
-    return read_duals(result, list(model.linear_constraints()))
+    x = list(model.variables())[: relaxation.x_server.size]
+    return read_answer(result, list(model.linear_constraints()), x)
 
 
-def read_duals(result: mathopt.SolveResult, rows: list[mathopt.LinearConstraint]) -> DualValues:
-    """Take the dual values of a MathOpt result, feasible or not: any values prove a bound."""
+def read_answer(
+    result: mathopt.SolveResult, rows: list[mathopt.LinearConstraint], x: list[mathopt.Variable]
+) -> LpAnswer:
+    """Take the values of a MathOpt result, feasible or not: any dual values prove a bound."""
     termination = result.termination
     stop_reason, reason = StopReason.COMPLETED, ""
     if termination.limit is mathopt.Limit.TIME:
@@ -84,16 +99,19 @@ def read_duals(result: mathopt.SolveResult, rows: list[mathopt.LinearConstraint]
         stop_reason = StopReason.SOLVER_ERROR
         detail = f": {termination.detail}" if termination.detail else ""
         reason = f"the solver ended with {termination.reason.name}{detail}"
-    for solution in result.solutions:
+    duals = stored = None
+    for solution in result.solutions[:1]:
         if solution.dual_solution is not None:
             known = solution.dual_solution.dual_values
-            values = np.array([known.get(row, 0.0) for row in rows], dtype=np.float64)
-            return DualValues(stop_reason=stop_reason, values=values, reason=reason)
-    return DualValues(stop_reason=stop_reason, values=None, reason=reason)
+            duals = np.array([known.get(row, 0.0) for row in rows], dtype=np.float64)
+        if solution.primal_solution is not None:
+            value = solution.primal_solution.variable_values
+            stored = np.array([value.get(column, 0.0) for column in x], dtype=np.float64)
+    return LpAnswer(stop_reason=stop_reason, duals=duals, stored=stored, reason=reason)
 
 
-def _failed(reason: str) -> DualValues:
-    return DualValues(stop_reason=StopReason.SOLVER_ERROR, values=None, reason=reason)
+def _failed(reason: str) -> LpAnswer:
+    return LpAnswer(stop_reason=StopReason.SOLVER_ERROR, duals=None, stored=None, reason=reason)
 
 
 def _model(relaxation: Relaxation) -> mathopt.Model:

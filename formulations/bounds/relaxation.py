@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from formulations.program import Rows, objective_unit
 from instances.multipliers import DualForm, Multipliers
+from instances.placement import Placement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +41,8 @@ class Relaxation:
         Saving of one unit of the objective, ms per token; a power of two.
     rows
         Those of z, then of y, then of storage.
+    x_server, x_expert
+        Server and flat expert of each x, the first columns; int64 (P,).
     alpha_entry
         The entry of ``form`` that each row of z belongs to; int64 (rows of z,).
     pi_pair
@@ -53,6 +56,8 @@ class Relaxation:
     objective: NDArray[np.float64]
     unit_ms: float
     rows: Rows
+    x_server: NDArray[np.int64]
+    x_expert: NDArray[np.int64]
     alpha_entry: NDArray[np.int64]
     pi_pair: NDArray[np.int64]
     price_server: NDArray[np.int64]
@@ -93,7 +98,8 @@ class Relaxation:
         objective[num_xy:] = form.weight_ms[joint] / unit_ms
 
         pi_pair = np.flatnonzero(is_y)
-        storage, price_server, price_bytes = _storage_rows(form, x_key)
+        x_server, x_expert = np.divmod(x_key, shape[1])
+        storage, price_server, price_bytes = _storage_rows(form, x_server, x_expert)
         return cls(
             form=form,
             objective=objective,
@@ -111,6 +117,8 @@ class Relaxation:
                 ),
                 storage,
             ),
+            x_server=x_server,
+            x_expert=x_expert,
             alpha_entry=alpha_entry,
             pi_pair=pi_pair,
             price_server=price_server,
@@ -131,12 +139,29 @@ class Relaxation:
         price[self.price_server] = duals_ms[first + self.pi_pair.size :] / self.price_bytes
         return Multipliers(alpha_ms=alpha, pi_ms=pi, price_ms=price)
 
+    def rounded(self, values: NDArray[np.float64]) -> Placement:
+        """Store what the relaxation stores most of, per server, as long as it fits.
+
+        Parameters
+        ----------
+        values
+            Value of each x; float64 (P,).
+        """
+        form = self.form
+        stored = np.zeros((form.capacity_bytes.size, form.expert_bytes.size), dtype=np.bool_)
+        free = form.capacity_bytes.copy()
+        for j in np.argsort(-values, kind="stable").tolist():
+            server, expert = int(self.x_server[j]), int(self.x_expert[j])
+            if values[j] > 0.0 and form.expert_bytes[expert] <= free[server]:
+                stored[server, expert] = True
+                free[server] -= form.expert_bytes[expert]
+        return Placement(stored)
+
 
 def _storage_rows(
-    form: DualForm, x_key: NDArray[np.int64]
+    form: DualForm, server: NDArray[np.int64], expert: NDArray[np.int64]
 ) -> tuple[Rows, NDArray[np.int64], NDArray[np.int64]]:
     """Write the rows of storage; returns them, their servers, and the bytes of their units."""
-    server, expert = np.divmod(x_key, form.expert_bytes.size)
     blocks: list[Rows] = []
     servers: list[int] = []
     units: list[int] = []
