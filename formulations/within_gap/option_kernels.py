@@ -65,6 +65,7 @@ def search_options(
     h: NDArray[np.float64],
     saved: NDArray[np.float64],
     gain: NDArray[np.float64],
+    tops: NDArray[np.float64],
     base: NDArray[np.float64],
     others: NDArray[np.float64],
     target: NDArray[np.float64],
@@ -105,8 +106,16 @@ def search_options(
                 j, k = copies[d, pairs[p, 0]], copies[d, pairs[p, 1]]
                 least = min(least, allowed[p, num_experts - d, j, k])
             target[d] = top - least
+            # What experts were worth at most one label earlier bounds what they are worth now: in
+            # their order the old maxima give way to new ones, as long as the branch may be kept.
             bound = base[d]
+            for position in range(d, num_experts):
+                if d > 0:
+                    tops[d, position] = tops[d - 1, position]
+                bound += tops[d, position]
             for position in range(num_experts - 1, d - 1, -1):
+                if d > 0 and bound < target[d]:
+                    break
                 e = order[position]
                 meeting(h[e], worth)
                 highest = -np.inf
@@ -115,8 +124,10 @@ def search_options(
                     highest = max(highest, worth[t])
                 if position == d:
                     gain[d] = worth
-                    others[d] = bound
-                bound += highest
+                bound += highest - tops[d, position]
+                tops[d, position] = highest
+            if d < num_experts:
+                others[d] = bound - tops[d, d]
             if d == num_experts:
                 for m in range(num_servers):  # rent for what stays empty was not worth anything
                     bound -= rent[m] * room[d, m]

@@ -169,6 +169,7 @@ def _search(
         _credited(priced),
         np.zeros(layer.bits.size),
         np.empty((num_experts, labels.size)),
+        np.zeros((depths, num_experts)),
         base,
         np.zeros(num_experts),
         np.zeros(depths),
