@@ -1,6 +1,7 @@
 """Exact methods and bounds."""
 
 from formulations.bounds.lp import LP
+from formulations.bounds.server_set import SERVER_SET
 from formulations.brute_force import BRUTE_FORCE
 from formulations.column_enumeration import COLUMN_ENUMERATION
 from formulations.cpsat_method import CP_SAT
@@ -33,7 +34,7 @@ for _algorithm in (
 
 BOUNDS: Registry[Algorithm] = Registry("bound", entry_point_group="moeplace.bounds")
 
-for _algorithm in (LP,):
+for _algorithm in (SERVER_SET, LP):
     BOUNDS.register(_algorithm)
 
 __all__ = ["BOUNDS", "EXACT"]
