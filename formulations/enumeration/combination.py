@@ -73,6 +73,11 @@ class Combination:
         Storage of each server, in units; int64 (N,).
     prices
         Price of a unit on each server; int64 (N,).
+
+    Attributes
+    ----------
+    num_states
+        States after all layers together in the last call of :meth:`solve`.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Combination:
     ) -> None:
         self.room, self.prices = room, prices
         self._num_layers = len(options)
+        self.num_states = 0
         layers = []
         for index, (layer, highest) in enumerate(zip(options, best, strict=True)):
             loss = highest - layer.reduced(prices)
@@ -117,7 +123,7 @@ class Combination:
         """
         room, slack = self.room[None, :], np.zeros(1, dtype=np.int64)
         trail: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
-        total = 0
+        self.num_states = 0
         for number, layer in enumerate(self._layers):
             lower = self._lower[:, number + 1]
             found = self._expanded(layer, room, slack, lower, most, deadline)
@@ -131,8 +137,8 @@ class Combination:
             if slack.size == 0:
                 return None
             trail.append((came_from, option))
-            total += slack.size
-            if total > MAX_STATES:
+            self.num_states += slack.size
+            if self.num_states > MAX_STATES:
                 raise OutOfMemory(f"more than {MAX_STATES} states")
         final = slack + room @ self.prices
         state = int(final.argmin())

@@ -22,6 +22,10 @@ _BEAM = 300
 _FIRST_WINDOW = 13
 """The first window is the bound divided by 2 to this power."""
 
+_MANY_STATES = 300_000
+"""States of a combination from which on windows grow by a fifth only, and before by a half: the
+number of states grows with a high power of the window, and what is too much is lost."""
+
 Chosen = list[list[NDArray[np.int64]]]
 """Flat experts on each server of a part, layer by layer."""
 
@@ -100,7 +104,7 @@ class PartSolver:
                 return False
             else:  # no solution stays within the window: all of them are below it
                 self.bound = max(self.value, self._lagrangian - window - 1)
-                window += window // 2 + 1
+                window += window // (2 if combination.num_states < _MANY_STATES else 5) + 1
             self._tell()
         return True
 
