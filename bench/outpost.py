@@ -8,17 +8,17 @@ the solve in flight ends with everything that belongs to it.
 
 import os
 import pickle
+import select
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing import connection as pipes
 from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.environment import Environment, code_version, current_environment
-from bench.sandbox import Limits, PackedInstance, SandboxedSolve
+from bench.sandbox import Limits, PackedInstance, solve_in_sandbox
 from bench.worker import Answer, pack
 from instances.errors import InputError
 from instances.placement import Placement
@@ -105,21 +105,17 @@ def serve(orders: Connection, deliveries: Connection) -> None:
             content = orders.recv_bytes()
         except EOFError:
             return
-        delivery = _deliver(order, content, orders)
-        if delivery is None:
-            return
-        deliveries.send_bytes(pack(delivery))
+        deliveries.send_bytes(pack(_deliver(order, content)))
 
 
-def _deliver(order: Order, content: bytes, orders: Connection) -> Delivery | None:
-    """Run a solve; None when who wants it has gone meanwhile."""
+def _deliver(order: Order, content: bytes) -> Delivery:
     environment = current_environment()
     if order.code_version != code_version():
         problem = f"runs {code_version()} where {order.code_version} is needed"
         return Delivery(None, environment, InputError("--scheduler", f"a Dask worker {problem}"))
     packed = PackedInstance(pickle.loads(content), content)
     try:
-        solve = SandboxedSolve(
+        answer = solve_in_sandbox(
             order.algorithm,
             packed,
             seed=order.seed,
@@ -129,13 +125,15 @@ def _deliver(order: Order, content: bytes, orders: Connection) -> Delivery | Non
         )
     except InputError as error:
         return Delivery(None, environment, error)
-    with solve:
-        while (answer := solve.poll()) is None:
-            pipes.wait([orders, *solve.waitables], timeout=min(solve.seconds_left, 60.0))
-            if orders.poll():  # one order at a time: this is the end of the pipe
-                solve.kill()
-                return None
     return Delivery(answer, environment)
+
+
+def _end_with_the_worker(orders: int) -> None:
+    """Wait until nobody can send orders any more, and leave, whatever goes on."""
+    hang_up = select.poll()
+    hang_up.register(orders, 0)  # no event but that one, which cannot be masked
+    hang_up.poll()
+    os._exit(0)  # the kernel tells the fork server, which takes the solve in flight with it
 
 
 def main() -> None:
@@ -143,6 +141,7 @@ def main() -> None:
     numbers = [int(word) for word in sys.argv[1:3]]
     for number in numbers:
         os.set_inheritable(number, False)
+    threading.Thread(target=_end_with_the_worker, args=(numbers[0],), daemon=True).start()
     serve(Connection(numbers[0], writable=False), Connection(numbers[1], readable=False))
 
 

@@ -30,6 +30,7 @@ from bench.schema import (
     TRUTH,
     WHOLE,
 )
+from bench.sqlite_file import connect_read_only, plainly
 from instances.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Store:
         path = Path(path)
         if not path.is_file():
             raise InputError("", "no such store", source=str(path))
-        with _plainly(path):
-            store = cls(path, _connect_read_only(path))
+        with plainly(path):
+            store = cls(path, connect_read_only(path))
         try:
             version = store._check_version()
             if version == 0:
@@ -84,12 +85,12 @@ class Store:
             raise InputError("", f"the directory {path.parent} does not exist", source=str(path))
         if path.is_dir():
             raise InputError("", "this is a directory, not a store", source=str(path))
-        with _plainly(path):
+        with plainly(path):
             connection = sqlite3.connect(path, isolation_level=None, timeout=60)
         store = cls(path, connection)
         try:
             version = store._check_version()
-            with _plainly(path):
+            with plainly(path):
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -204,7 +205,7 @@ class Store:
         ending = tuple(item.name for item in fields(Ending))
         columns = ", ".join((*key, *ending))
         query = f"SELECT {columns} FROM attempts WHERE superseded_by IS NULL"
-        with _plainly(self.path):
+        with plainly(self.path):
             return {
                 AttemptKey(**dict(zip(key, row, strict=False))): Ending(*row[len(key) :])
                 for row in self._connection.execute(query)
@@ -219,7 +220,7 @@ class Store:
             "AND options = ? AND code_version = ?"
         )
         key = (family, size, seed, json.dumps(dict(options), sort_keys=True), code_version)
-        with _plainly(self.path):
+        with plainly(self.path):
             row = self._connection.execute(query, key).fetchone()
         return None if row is None else str(row[0])
 
@@ -238,7 +239,7 @@ class Store:
         """
         import pandas as pd
 
-        with _plainly(self.path):
+        with plainly(self.path):
             counting = "" if history else "WHERE superseded_by IS NULL "
             cursor = self._connection.execute(f"{RESULTS} {counting}ORDER BY attempts.id")
             names = [column[0] for column in cursor.description]
@@ -251,7 +252,7 @@ class Store:
     def placement(self, attempt_id: int) -> dict[str, Any] | None:
         """Return the placement of an attempt as the object of a placement file, or None."""
         query = "SELECT content FROM placements WHERE attempt_id = ?"
-        with _plainly(self.path):
+        with plainly(self.path):
             row = self._connection.execute(query, (int(attempt_id),)).fetchone()
         if row is None:
             return None
@@ -264,7 +265,7 @@ class Store:
             "SELECT seconds, saving_ms, bound_saving_ms, bound_certified FROM trajectories "
             "WHERE attempt_id = ? ORDER BY step"
         )
-        with _plainly(self.path):
+        with plainly(self.path):
             rows = self._connection.execute(query, (int(attempt_id),)).fetchall()
         return tuple(
             Step(
@@ -284,7 +285,7 @@ class Store:
         """
         import pandas as pd
 
-        with _plainly(self.path):
+        with plainly(self.path):
             cursor = self._connection.execute(
                 "SELECT * FROM trajectories ORDER BY attempt_id, step"
             )
@@ -297,7 +298,7 @@ class Store:
         """Return one row for each instance, with the columns of the table ``instances``."""
         import pandas as pd
 
-        with _plainly(self.path):
+        with plainly(self.path):
             cursor = self._connection.execute("SELECT * FROM instances ORDER BY rowid")
             names = [column[0] for column in cursor.description]
             frame = pd.DataFrame(cursor.fetchall(), columns=names)
@@ -311,7 +312,7 @@ class Store:
         InputError
             When the store does not hold it.
         """
-        with _plainly(self.path):
+        with plainly(self.path):
             cursor = self._connection.execute(
                 "SELECT * FROM instances WHERE checksum = ?", (checksum,)
             )
@@ -327,7 +328,7 @@ class Store:
 
     def environments(self) -> dict[int, Environment]:
         """Return the machines that took part, by the number in column ``environment``."""
-        with _plainly(self.path):
+        with plainly(self.path):
             rows = self._connection.execute("SELECT id, content FROM environments ORDER BY id")
             return {number: Environment(**json.loads(content)) for number, content in rows}
 
@@ -341,7 +342,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Hand out the connection for queries that see one state of the store."""
-        with _plainly(self.path):
+        with plainly(self.path):
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
@@ -358,7 +359,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _plainly(self.path):
+        with plainly(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -370,7 +371,7 @@ class Store:
     def _read_copy(self, version: int) -> None:
         """Read a copy in memory from now on, and bring that up to date."""
         copy = sqlite3.connect(":memory:", isolation_level=None)
-        with _plainly(self.path):
+        with plainly(self.path):
             self._connection.backup(copy)
         self._connection.close()
         self._connection = copy
@@ -379,7 +380,7 @@ class Store:
 
     def _check_version(self) -> int:
         """Return the version, 0 without tables; raise when it is not ours, or newer than this."""
-        with _plainly(self.path):
+        with plainly(self.path):
             (application,) = self._connection.execute("PRAGMA application_id").fetchone()
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -395,30 +396,3 @@ class Store:
                 source=str(self.path),
             )
         return int(version)
-
-
-def _connect_read_only(path: Path) -> sqlite3.Connection:
-    address = path.absolute().as_uri()
-    connection = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None, timeout=60)
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        connection.close()
-        # Write-ahead mode needs a file beside the store even for reading. In a read-only directory
-        # there is none; nobody can be writing there either, so the store may be read as it is.
-        connection = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
-    return connection
-
-
-@contextmanager
-def _plainly(path: Path) -> Iterator[None]:
-    """Turn an error of SQLite into one line that names the file."""
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise
-    except sqlite3.DatabaseError as error:
-        problem = str(error)
-        if "not a database" in problem:
-            problem = "not a moeplace store"
-        raise InputError("", problem, source=str(path)) from error
