@@ -1,7 +1,10 @@
 """Candidates for the archive of best known values: from a store, and from methods that are run."""
 
+import fcntl
 import math
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +49,8 @@ class Account:
 class Archivist:
     """Offers candidates to an archive, and writes it whenever an entry becomes better.
 
-    The file is read anew for each offer, so that two updates at once do not undo each other.
+    The file is read anew for each offer and locked meanwhile, so that two updates at once do not
+    undo each other.
 
     Parameters
     ----------
@@ -70,12 +74,14 @@ class Archivist:
         InputError
             When the archive cannot be read or written, or is about another instance of that name.
         """
-        archive = read_archive(self.path)
-        revision = revise(published, instance, archive.get(published.name), candidate)
+        with _locked(self.path):
+            archive = read_archive(self.path)
+            revision = revise(published, instance, archive.get(published.name), candidate)
+            if revision.changes and revision.entry is not None:
+                write_archive({**archive, published.name: revision.entry}, self.path)
         if revision.contradiction:
             self.account.alarms.append(f"{published.name}: {revision.contradiction}")
-        if revision.changes and revision.entry is not None:
-            write_archive({**archive, published.name: revision.entry}, self.path)
+        if revision.changes:
             told = [f"{change} by {candidate.source.method}" for change in revision.changes]
             self.account.changes.setdefault(published.name, []).extend(told)
 
@@ -134,6 +140,20 @@ class Archivist:
                     ),
                 )
                 self.offer(published, instance, candidate)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Wait until no other update writes in the folder of a file, and keep others waiting.
+
+    The folder is locked rather than the file, which is replaced by every write.
+    """
+    folder = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)  # which unlocks it
 
 
 def candidates_of_store(store: Store, instance: Instance) -> Iterator[Candidate]:

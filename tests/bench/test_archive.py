@@ -1,5 +1,7 @@
+import contextlib
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from bench.sandbox import Limits
 from bench.store import Store
 from formulations import EXACT
 from heuristics import HEURISTICS
-from instances.best_known import CATALOGUE, Provenance, read_archive
+from instances.best_known import CATALOGUE, Archive, Provenance, read_archive
 from instances.best_known.entry import unpack_placement
 from instances.best_known.improvement import Candidate
 from instances.checker import check
@@ -185,6 +187,34 @@ def test_two_updates_at_once_do_not_undo_each_other(archive: Path) -> None:
         candidate = Candidate(placement=Placement.empty(instance), source=source)
         archivist.offer(published, instance, candidate)
     assert list(read_archive(archive)) == ["tiny-tiny-s0", "tiny-tiny-s1", "tiny-tiny-s2"]
+
+
+def test_an_update_waits_for_another_one(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # both would read the empty archive before either writes
+    meeting = threading.Barrier(2)
+
+    def slow_read(path: Path) -> Archive:
+        known = read_archive(path)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(timeout=0.5)
+        return known
+
+    monkeypatch.setattr("bench.archivist.read_archive", slow_read)
+    source = Provenance(method="somebody", seconds=0.0, version="1", date="2026-01-31")
+
+    def offer(name: str) -> None:
+        published = CATALOGUE[name]
+        instance = published.load()
+        candidate = Candidate(placement=Placement.empty(instance), source=source)
+        Archivist(archive).offer(published, instance, candidate)
+
+    names = ["tiny-tiny-s0", "tiny-tiny-s1"]
+    threads = [threading.Thread(target=offer, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(read_archive(archive)) == names
 
 
 def test_one_entry_is_shown_and_its_placement_written(
