@@ -13,10 +13,10 @@ from formulations.within_gap.packing import Packing
 from formulations.within_gap.projections import Projection
 from instances.deadline import Deadline
 
-MAX_STATES = 1 << 25
+MAX_STATES = 1 << 24
 """Most states after one layer; each takes 24 bytes beside the table that finds it."""
 
-MAX_STATES_IN_ALL = 1 << 28
+MAX_STATES_IN_ALL = 1 << 27
 """Most states after all layers: 8 bytes of each are kept."""
 
 _STEPS_BETWEEN_LOOKS = 5_000_000
