@@ -106,7 +106,10 @@ def test_an_instance_without_a_program(files: Path, capsys: pytest.CaptureFixtur
     ("content", "text"),
     [
         (b"x.s0.m.L0.E7 1\n", "a.sol: line 1: 'x.s0.m.L0.E7' is no server and expert"),
-        (b"x.s0.m.L0.E0 1\nx.s0.m.L0.E1 1\n", "a.sol: servers['s0']: stores 2 bytes where its capacity is 1"),
+        (
+            b"x.s0.m.L0.E0 1\nx.s0.m.L0.E1 1\n",
+            "a.sol: servers['s0']: stores 2 bytes where its capacity is 1",
+        ),
         (b"\xff\xfe", "a.sol: not a text file"),
         (b"hello", "a.sol: neither a solution of SCIP nor one of HiGHS"),
     ],

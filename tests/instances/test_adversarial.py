@@ -125,7 +125,9 @@ def test_one_server_after_the_other_gains_nothing(algorithm: str, sizes: list[st
         assert ratio(algorithm, "cross-server-trap", size) == 0
 
 
-@pytest.mark.parametrize("algorithm", ["successive-dp", "successive-hull-pass", "successive-modular"])
+@pytest.mark.parametrize(
+    "algorithm", ["successive-dp", "successive-hull-pass", "successive-modular"]
+)
 def test_the_default_order_of_servers_loses_half(algorithm: str) -> None:
     for seed in SEEDS:
         assert 0.5 <= ratio(algorithm, "order-trap", "small", seed) <= 0.51
