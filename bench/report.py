@@ -18,9 +18,11 @@ from bench.drawing import Drawing
 from bench.headline import find_headline
 from bench.placement_map import PlacementMap, draw_map
 from bench.plots import draw_gaps, draw_times
+from bench.published import published_sizes
 from bench.store import Store
 from bench.summary import Summary, size_rank, summarise
 from heuristics import HEURISTICS
+from instances.best_known.archive import read_archive
 from instances.errors import InputError
 from instances.files import write_atomically
 from instances.result import CLAIM_TOLERANCE, Status, StopReason
@@ -148,6 +150,8 @@ def render_page(
     attempts = summary.attempts
     instances = summary.instances
     families = sorted(set(attempts["family"]))
+    archive = read_archive()
+    published = published_sizes(archive.values())
     return environment.get_template("report.html.j2").render(
         style=_source("report.css"),
         script=script,
@@ -178,6 +182,11 @@ def render_page(
         unmeasured_families=_unmeasured(summary.families),
         some_at_limit=bool((summary.times["at_limit"] > 0).any()),
         drawings=drawings,
+        published=published,
+        published_sizes=sorted(
+            {size for sizes in published.values() for size in sizes}, key=size_rank
+        ),
+        num_published=len(archive),
         tolerance=f"{CLAIM_TOLERANCE:g}",
     )
 
