@@ -120,7 +120,8 @@ def test_a_store_gives_its_best(call: Call, archive: Path, tmp_path: Path) -> No
     assert main([*words, "random", "layer-fill", "brute-force"]) == 0
     code, _, err = call("update", "tiny", "--store", store, "--archive", archive)
     assert code == 0
-    assert err == f"{NAME}: value by brute-force+start, proof by brute-force+start\n"
+    by = "brute-force+start"
+    assert err == f"{NAME}: value by {by}, bound by {by}, proof by {by}\n"
     entry = read_archive(archive)[NAME]
     instance = CATALOGUE[NAME].load()
     assert list(read_archive(archive)) == [NAME]
