@@ -101,18 +101,31 @@ REPORT = Preset(
             methods=("heuristics", "milp-compact"),
             time_limit_s=_LIMIT_S,
         ),
-        # Where no optimum is proven in seconds: a bound, or times and savings alone.
+        # Where optima are hard to prove: certified bounds.
         Batch(
             families=("sixteen-expert", "mixed"),
             sizes=("small",),
-            methods=("heuristics", "milp-compact"),
+            methods=("heuristics", "server-set", "column-enumeration"),
             time_limit_s=_LIMIT_S,
         ),
         Batch(
             families=("gpt-oss", "fine-grained"),
             sizes=("small",),
-            methods=("heuristics",),
+            methods=("heuristics", "server-set"),
             time_limit_s=_LIMIT_S,
+        ),
+    ),
+)
+
+REAL = Preset(
+    name="real",
+    summary="every class of model at real size: quick placements, certified bounds; ten minutes",
+    batches=(
+        Batch(
+            families=(*_CLASSES, *(f"{name}-independent" for name in _CLASSES)),
+            sizes=("real",),
+            methods=("popularity", "successive-hull", "server-set"),
+            time_limit_s=60.0,
         ),
     ),
 )
@@ -172,5 +185,5 @@ RATIOS = Preset(
 )
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {preset.name: preset for preset in (REPORT, TRAPS, RATIOS)}
+    {preset.name: preset for preset in (REPORT, TRAPS, RATIOS, REAL)}
 )
