@@ -5,6 +5,7 @@ its own whose whole process group can be killed. What ends up in the parent is a
 :class:`~bench.worker.Answer`, whatever the method does: hang, crash, raise, or eat memory.
 """
 
+import contextlib
 import dataclasses
 import math
 import multiprocessing
@@ -14,7 +15,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import connection as pipes
@@ -76,6 +77,16 @@ class PackedInstance:
     def of(cls, instance: Instance) -> Self:
         """Pack an instance."""
         return cls(instance, pack(instance))
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: a process that is half started would print a traceback of its own."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class SandboxedSolve:
@@ -151,7 +162,8 @@ class SandboxedSolve:
         self._cores: tuple[int, ...] = ()
         self._connected = True
         try:
-            self._process.start()
+            with _uninterrupted():
+                self._process.start()
             self._deadline = time.monotonic() + SETUP_LIMIT_S
         except BaseException:
             self.kill()
