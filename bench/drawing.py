@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -46,6 +47,7 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.family": "DejaVu Sans",
+    "pdf.fonttype": 42,  # outlines that publishers accept; Type 3 they do not
     "grid.color": GRID,
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text: sharp, searchable, in the font of the page
@@ -101,6 +103,8 @@ class Drawing:
         SVG elements for the page, without title.
     file
         A whole SVG document with the title.
+    paper
+        The same as PDF, without the title: captions of papers say it.
     """
 
     name: str
@@ -109,6 +113,7 @@ class Drawing:
     wide: str
     narrow: str
     file: str
+    paper: bytes
 
 
 @contextmanager
@@ -216,6 +221,15 @@ class Canvas:
         # Trailing blanks of matplotlib's path data carry nothing and trouble version control.
         return re.sub(r"[ \t]+$", "", buffer.getvalue(), flags=re.MULTILINE)
 
+    def pdf(self) -> bytes:
+        """Return the drawing as a PDF document, the same bytes for the same drawing."""
+        self.figure.patch.set_visible(False)
+        self.axes.patch.set_visible(False)
+        buffer = io.BytesIO()
+        metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+        FigureCanvasPdf(self.figure).print_pdf(buffer, metadata=metadata)
+        return buffer.getvalue()
+
 
 def render(name: str, title: str, caption: str, draw: Callable[[Layout, str], Canvas]) -> Drawing:
     """Draw a figure for wide and narrow pages, and with its title for a file.
@@ -230,7 +244,10 @@ def render(name: str, title: str, caption: str, draw: Callable[[Layout, str], Ca
     inline = {}
     for layout in (WIDE, NARROW):
         with drawing_style(layout):
-            document = draw(layout, "").svg(transparent=True)
+            canvas = draw(layout, "")
+            document = canvas.svg(transparent=True)
+            if layout is WIDE:
+                paper = canvas.pdf()
         inline[layout.name] = inline_svg(document, f"{name}-{layout.name}", title)
     with drawing_style(WIDE):
         file = draw(WIDE, title).svg(transparent=False)
@@ -241,6 +258,7 @@ def render(name: str, title: str, caption: str, draw: Callable[[Layout, str], Ca
         wide=inline["wide"],
         narrow=inline["narrow"],
         file=file,
+        paper=paper,
     )
 
 

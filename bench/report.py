@@ -4,31 +4,42 @@ import base64
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 
 from bench import formats
+from bench.curves import draw_profile, draw_quantiles
 from bench.drawing import Drawing
 from bench.headline import find_headline
+from bench.instance_pages import InstancePage, describe_pages, map_of, rank_placements
+from bench.latex import latex_tables
+from bench.page_data import page_data
 from bench.placement_map import PlacementMap, draw_map
 from bench.plots import draw_gaps, draw_times
 from bench.published import published_sizes
+from bench.standings import find_standings
 from bench.store import Store
 from bench.summary import Summary, size_rank, summarise
 from heuristics import HEURISTICS
 from instances.best_known.archive import read_archive
 from instances.errors import InputError
 from instances.files import write_atomically
-from instances.result import CLAIM_TOLERANCE, Status, StopReason
+from instances.result import CLAIM_TOLERANCE, StopReason
 
-FIGURES = ("gap-to-optimum", "gap-to-bound", "time", "placement")
+FIGURES = ("gap-to-optimum", "gap-to-bound", "time", "profile", "quantiles", "placement")
 """Names of all figures that a report can hold."""
+
+TABLES = ("methods", "families", "instances", "guarantees")
+"""Names of all LaTeX tables that a report can hold."""
+
+_SCRIPTS = ("numbers", "data", "tables", "filters", "plot", "figures", "instances", "report")
+"""Parts of the script, in their order."""
 
 _HIDDEN = ("unsupported", "solved", "failed")
 """Columns that repeat others; they stay out of results.csv."""
@@ -70,7 +81,7 @@ class ReportSummary:
 
 
 def write_report(store: Store, directory: Path) -> ReportSummary:
-    """Write index.html, results.csv, summary.csv and figures/*.svg into a directory.
+    """Write index.html, results.csv, summary.csv, figures and LaTeX tables into a directory.
 
     Every file is written whole or not at all, the page last. The same store gives the same bytes.
 
@@ -82,18 +93,27 @@ def write_report(store: Store, directory: Path) -> ReportSummary:
     results = store.results()
     summary = summarise(results)
     drawings = _draw(store, summary)
-    page = render_page(summary, drawings, _describe_runs(store, results))
+    pages = describe_pages(store, summary)
+    page = render_page(summary, drawings, _describe_runs(store, results), pages)
+    files: dict[str, bytes] = {}
+    for name, drawing in drawings.items():
+        files[f"figures/{name}.svg"] = drawing.file.encode()
+        files[f"figures/{name}.pdf"] = drawing.paper
+    for name, text in latex_tables(summary).items():
+        files[f"tables/{name}.tex"] = text.encode()
+    possible = {f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "pdf")}
+    possible |= {f"tables/{name}.tex" for name in TABLES}
     directory = Path(directory)
     try:
-        (directory / "figures").mkdir(parents=True, exist_ok=True)
+        for folder in ("figures", "tables"):
+            (directory / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         problem = f"cannot be made a directory ({error.strerror})"
         raise InputError("", problem, source=str(directory)) from error
-    for name in FIGURES:  # a figure of an earlier report must not pass for one of this
-        if name not in drawings:
-            (directory / "figures" / f"{name}.svg").unlink(missing_ok=True)
-    for name, drawing in drawings.items():
-        write_atomically(directory / "figures" / f"{name}.svg", drawing.file.encode())
+    for name in sorted(possible - set(files)):  # of an earlier report: it must not pass for this
+        (directory / name).unlink(missing_ok=True)
+    for name, content in files.items():
+        write_atomically(directory / name, content)
     results_csv = summary.attempts.drop(columns=list(_HIDDEN))
     write_atomically(directory / "results.csv", csv_bytes(results_csv))
     write_atomically(directory / "summary.csv", csv_bytes(summary.families))
@@ -119,7 +139,10 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 
 
 def render_page(
-    summary: Summary, drawings: dict[str, Drawing], runs: dict[str, Any] | None = None
+    summary: Summary,
+    drawings: dict[str, Drawing],
+    runs: dict[str, Any] | None = None,
+    pages: Sequence[InstancePage] = (),
 ) -> str:
     """Return the page as HTML.
 
@@ -131,6 +154,8 @@ def render_page(
         Figures by name; those that are missing are left out.
     runs
         ``first`` and ``last`` (when the runs started), ``environments`` and ``code_versions``.
+    pages
+        What the store tells about each instance beside the tables; in their order, or none.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bench"),
@@ -144,14 +169,21 @@ def render_page(
     environment.filters |= {"count": formats.count_text, "moment": formats.moment_text}
     environment.filters["unbroken"] = _unbroken
     environment.filters["exactly"] = _exactly
+    environment.filters |= {"bound": formats.bound_text, "percent": _percent}
     environment.globals["plural"] = formats.plural
-    script = _source("report.js")
+    script = "".join(_source(f"{name}.js") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     attempts = summary.attempts
     instances = summary.instances
     families = sorted(set(attempts["family"]))
     archive = read_archive()
     published = published_sizes(archive.values())
+    sizes = sorted(set(attempts["size"]), key=size_rank)
+    index = {
+        "family": {name: number for number, name in enumerate(families)},
+        "size": {name: number for number, name in enumerate(sizes)},
+        "method": {name: number for number, name in enumerate(summary.methods["label"])},
+    }
     return environment.get_template("report.html.j2").render(
         style=_source("report.css"),
         script=script,
@@ -168,6 +200,7 @@ def render_page(
         wrong_claims=int((attempts["stop_reason"] == StopReason.WRONG_CLAIM).sum()),
         methods=_records(summary.methods),
         families=_records(summary.families),
+        family_names=families,
         instances=_records(instances),
         failures=_records(summary.failures),
         guarantees=[*_records(summary.guarantees), *_not_in_advance(summary)],
@@ -187,8 +220,31 @@ def render_page(
             {size for sizes in published.values() for size in sizes}, key=size_rank
         ),
         num_published=len(archive),
+        standings=find_standings(summary),
+        attempts_of=_by_instance(attempts),
+        pages=pages,
+        sizes=sizes,
+        index=index,
+        tables=[name for name in TABLES if name != "guarantees" or len(summary.guarantees)],
+        data=page_data(summary, pages),
         tolerance=f"{CLAIM_TOLERANCE:g}",
     )
+
+
+def _percent(share: float) -> str:
+    """Write a share in whole percent, rounded down; a dash where it is unknown."""
+    return formats.MISSING if math.isnan(share) else f"{math.floor(100 * share + 1e-9)} %"
+
+
+def _by_instance(attempts: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return the runs on each instance, the largest saving first."""
+    seeds = ["" if pd.isna(seed) else str(seed) for seed in attempts["seed"]]
+    order = attempts.assign(seed=seeds).sort_values(
+        ["saving_ms", "label"], ascending=[False, True], kind="stable", na_position="last"
+    )
+    return {
+        str(checksum): _records(group) for checksum, group in order.groupby("checksum", sort=False)
+    }
 
 
 def _not_in_advance(summary: Summary) -> list[dict[str, Any]]:
@@ -303,6 +359,7 @@ def _draw(store: Store, summary: Summary) -> dict[str, Drawing]:
     if bounded > 1:  # of one instance the table tells all
         made.append(draw_gaps(rated, "gap-to-bound", "bound_gap"))
     shown = choose_map(store, summary)
+    made += [draw_profile(attempts, "profile"), draw_quantiles(attempts, "quantiles")]
     if shown is not None:
         made.append(draw_map(shown, "placement"))
     return {drawing.name: drawing for drawing in made if drawing is not None}
@@ -310,46 +367,8 @@ def _draw(store: Store, summary: Summary) -> dict[str, Drawing]:
 
 def choose_map(store: Store, summary: Summary) -> PlacementMap | None:
     """Return the best placement of the largest instance, proven optimal where there is one."""
-    solved = summary.attempts[summary.attempts["solved"]]
-    proven = (solved["status"] == Status.OPTIMAL) & solved["optimum_ms"].notna()
-    ranked = solved.assign(proven=proven).sort_values(
-        ["proven", "experts", "clauses", "instance_label", "saving_ms", "label"],
-        ascending=[False, False, False, True, False, True],
-        kind="stable",
-    )
-    for row in ranked.to_dict("records"):
+    for row in rank_placements(summary.attempts).to_dict("records"):
         placement = store.placement(row["attempt_id"])
         if placement is not None:
-            return _map_of(store, row, placement)
+            return map_of(store.instance_record(row["checksum"]), row, placement)
     return None
-
-
-def _map_of(store: Store, row: dict[str, Any], placement: dict[str, Any]) -> PlacementMap:
-    record = store.instance_record(row["checksum"])
-    first: dict[str, int] = {}
-    sizes: list[Any] = []
-    total = 0
-    for model in record.model_shapes:
-        layers, experts = model["layers"], model["experts"]
-        first[model["name"]] = total
-        total += layers * experts
-        sizes.append(np.broadcast_to(model["expert_bytes"], (layers, experts)).ravel())
-    expert_bytes = np.concatenate(sizes).astype(np.float64)
-    num_experts = {model["name"]: model["experts"] for model in record.model_shapes}
-    servers = [server["name"] for server in record.server_shapes]
-    stored = np.zeros((len(servers), total), dtype=np.bool_)
-    for n, server in enumerate(servers):
-        for entry in placement["servers"].get(server, []):
-            start = first[entry["model"]] + entry["layer"] * num_experts[entry["model"]]
-            stored[n, start + np.array(entry["experts"], dtype=np.int64)] = True
-    capacity = np.array([server["capacity_bytes"] for server in record.server_shapes], dtype=float)
-    used = stored @ expert_bytes
-    return PlacementMap(
-        instance=row["instance_label"],
-        method=row["label"],
-        optimal=bool(row["proven"]),
-        servers=tuple(servers),
-        used_shares=np.divide(used, capacity, out=np.full_like(used, np.nan), where=capacity > 0),
-        models=tuple((m["name"], m["layers"], m["experts"]) for m in record.model_shapes),
-        stored=stored,
-    )

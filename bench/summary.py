@@ -311,7 +311,7 @@ def group_failures(rated: pd.DataFrame) -> pd.DataFrame:
     """
     missing = rated[~rated["solved"]].copy()
     missing["kind"] = np.where(missing["unsupported"], "unsupported", "failed")
-    missing["pattern"] = [_NUMBER.sub("#", reason) for reason in missing["reason"]]
+    missing["pattern"] = [reason_pattern(reason) for reason in missing["reason"]]
     rows = [
         {
             "kind": kind,
@@ -333,6 +333,15 @@ def group_failures(rated: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(
         ["kind", "label", "count", "reason"], ascending=[True, True, False, True], kind="stable"
     ).reset_index(drop=True)
+
+
+def reason_pattern(reason: str) -> str:
+    """Return a reason without its numbers: what different runs have in common.
+
+    >>> reason_pattern("a layer of 32 experts is more than 20")
+    'a layer of # experts is more than #'
+    """
+    return _NUMBER.sub("#", reason)
 
 
 def _names(table: pd.DataFrame, attempts: pd.DataFrame) -> list[str]:

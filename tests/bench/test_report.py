@@ -15,7 +15,7 @@ from bench import formats
 from bench.environment import Environment
 from bench.facts import describe_instance
 from bench.records import AttemptKey, AttemptRecord, InstanceRecord
-from bench.report import FIGURES, choose_map, render_page, write_report
+from bench.report import FIGURES, TABLES, choose_map, render_page, write_report
 from bench.store import Store
 from bench.summary import summarise
 from bench.terminal import terminal_table
@@ -277,7 +277,8 @@ def test_the_same_store_gives_the_same_bytes(written, tmp_path):
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assert {path.name for path in files} == {
         *("index.html", "results.csv", "summary.csv"),
-        *(f"{name}.svg" for name in FIGURES),
+        *(f"{name}.{suffix}" for name in FIGURES for suffix in ("svg", "pdf")),
+        *(f"{name}.tex" for name in TABLES),
     }
     assert files == sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
     for path in files:

@@ -1,0 +1,46 @@
+// The filter: three groups of boxes; everything that shows runs follows the boxes that are ticked.
+const form = document.getElementById("filter");
+const followers = [rateTables];
+const ticked = (name) => new Set([...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => Number(box.value)));
+
+const applyFilter = () => {
+  const [families, sizes, methods] = ["family", "size", "method"].map(ticked);
+  const chosen = runs.filter((run) => families.has(run.family) && sizes.has(run.size) && methods.has(run.method));
+  const whole = chosen.length === runs.length;
+  document.documentElement.classList.toggle("filtered", !whole);
+  form.querySelector("#filter-status").textContent = whole
+    ? `All ${plural(runs.length, "run")}: ${plural(families.size, "family", "families")}, ${plural(sizes.size, "size")}, ${plural(methods.size, "method")}`
+    : `${countText(chosen.length)} of ${plural(runs.length, "run")}: ${countText(families.size)} of ${plural(report.families.length, "family", "families")}, ${countText(sizes.size)} of ${plural(report.sizes.length, "size")}, ${countText(methods.size)} of ${plural(report.methods.length, "method")}`;
+  document.querySelectorAll("[data-filter]").forEach((row) => {
+    const { family, size, method } = row.dataset;
+    row.hidden =
+      (family !== undefined && !families.has(Number(family))) ||
+      (size !== undefined && !sizes.has(Number(size))) ||
+      (method !== undefined && !methods.has(Number(method)));
+  });
+  for (const follow of followers) follow(chosen);
+};
+
+if (form) {
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("change", applyFilter);
+  form.querySelectorAll("button[data-tick]").forEach((button) => {
+    button.addEventListener("click", () => {
+      button.closest("fieldset").querySelectorAll("input").forEach((box) => (box.checked = button.dataset.tick === "all"));
+      applyFilter();
+    });
+  });
+  form.querySelector("#filter-reset").addEventListener("click", () => {
+    form.querySelectorAll("input").forEach((box) => (box.checked = true));
+    applyFilter();
+  });
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    form.querySelector("details").open = false;
+    form.querySelector("summary").focus();
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (!form.contains(event.target)) form.querySelector("details").open = false;
+  });
+}
