@@ -38,6 +38,9 @@ FIGURES = ("gap-to-optimum", "gap-to-bound", "time", "profile", "quantiles", "pl
 TABLES = ("methods", "families", "instances", "guarantees")
 """Names of all LaTeX tables that a report can hold."""
 
+_MOST_LETTERS = 60
+"""Lists of names in the table of instances end about here; their pages have all names."""
+
 _SCRIPTS = ("numbers", "data", "tables", "filters", "plot", "figures", "instances", "report")
 """Parts of the script, in their order."""
 
@@ -169,7 +172,7 @@ def render_page(
     environment.filters |= {"count": formats.count_text, "moment": formats.moment_text}
     environment.filters["unbroken"] = _unbroken
     environment.filters["exactly"] = _exactly
-    environment.filters |= {"bound": formats.bound_text, "percent": _percent}
+    environment.filters |= {"bound": formats.bound_text, "percent": _percent, "few": _few}
     environment.globals["plural"] = formats.plural
     script = "".join(_source(f"{name}.js") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -234,6 +237,14 @@ def render_page(
 def _percent(share: float) -> str:
     """Write a share in whole percent, rounded down; a dash where it is unknown."""
     return formats.MISSING if math.isnan(share) else f"{math.floor(100 * share + 1e-9)} %"
+
+
+def _few(names: str) -> str:
+    """Cut a long list of names after the first ones."""
+    if len(names) <= _MOST_LETTERS:
+        return names
+    kept = names[:_MOST_LETTERS].rpartition(", ")[0]
+    return f"{kept} and others" if kept else names
 
 
 def _by_instance(attempts: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:

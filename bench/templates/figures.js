@@ -20,9 +20,13 @@ const EMPTY_AXIS = { scale: "linear", label: "", low: 0, high: 1, text: String }
 
 const gapFigure = (column, label) => (chosen) => {
   const gapOf = (run) => (column === "saving_ratio" ? 1 - run.saving_ratio : run[column]) * 100;
-  const shown = known(chosen, column);
+  const measured = known(chosen, column);
   const groups = new Map();
-  for (const run of shown) groups.set(run.method, [...(groups.get(run.method) ?? []), run]);
+  for (const run of measured) groups.set(run.method, [...(groups.get(run.method) ?? []), run]);
+  // Exact methods that are perfect wherever they answer have nothing to show.
+  const perfect = [...groups.keys()].filter((method) => report.methods[method].exact && most(groups.get(method).map(gapOf)) <= 100 * NOISE);
+  if (perfect.length < groups.size) for (const method of perfect) groups.delete(method);
+  const shown = measured.filter((run) => groups.has(run.method));
   const lanes = [...groups.keys()]
     .map((method) => ({ method, mean: mean(groups.get(method).map(gapOf)) }))
     .sort((a, b) => a.mean - b.mean || a.method - b.method);
@@ -33,7 +37,7 @@ const gapFigure = (column, label) => (chosen) => {
     label: `Gap of each method, in percent of ${label}`,
     height: 60 + Math.max(2, lanes.length) * 40,
     x: { scale: "symlog", threshold: 0.01, label: `gap, % of ${label}`, low: 0, high: high * 1.15, text: (v) => String(v) },
-    y: { scale: "linear", low: lanes.length - 0.5, high: -0.5, names: lanes.map((lane) => report.methods[lane.method].name) },
+    y: { scale: "linear", low: lanes.length - 0.5, high: -0.5, names: lanes.map((lane) => report.methods[lane.method].name), notes: lanes.map((lane) => `${report.methods[lane.method].exact ? "exact, " : ""}n = ${countText(groups.get(lane.method).length)}`) },
     bars: lanes.map((lane, index) => ({ x: lane.mean, y: index })),
     series: families.map((family, index) => {
       const look = report.families[family];

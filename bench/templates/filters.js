@@ -1,12 +1,15 @@
 // The filter: three groups of boxes; everything that shows runs follows the boxes that are ticked.
 const form = document.getElementById("filter");
-const followers = [rateTables];
+let filtered = false;
+// Until something has been filtered the tables are as they were written.
+const followers = [(chosen) => filtered && rateTables(chosen)];
 const ticked = (name) => new Set([...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => Number(box.value)));
 
 const applyFilter = () => {
   const [families, sizes, methods] = ["family", "size", "method"].map(ticked);
   const chosen = runs.filter((run) => families.has(run.family) && sizes.has(run.size) && methods.has(run.method));
   const whole = chosen.length === runs.length;
+  filtered ||= !whole;
   document.documentElement.classList.toggle("filtered", !whole);
   form.querySelector("#filter-status").textContent = whole
     ? `All ${plural(runs.length, "run")}: ${plural(families.size, "family", "families")}, ${plural(sizes.size, "size")}, ${plural(methods.size, "method")}`

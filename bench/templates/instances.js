@@ -22,7 +22,7 @@ const trajectoryPlot = (page, instance) => {
         .filter(([, value], index, all) => index === 0 || value !== all[index - 1][1]);
       if (!corners.length) continue;
       series.push({
-        name: name + what, ...look, dash, steps: true, small: true,
+        name: name + what, key: methodName(each.run), ...look, dash, steps: true, small: true,
         points: corners.map(([seconds, value]) => ({ x: seconds, y: value, text: [name, `${what ? "proves at most" : "saves"} ${valueText(value)} ms per token`, `after ${secondsText(seconds)}`] })),
         line: [...corners, [Math.max(each.run.seconds || 0, corners.at(-1)[0]), corners.at(-1)[1]]],
       });

@@ -47,7 +47,8 @@ const logTicks = (low, high, most) => {
 
 class Plot {
   // spec: label, height, x and y {scale, label, low, high, text, threshold, names}, and series
-  // [{name, note, colour, mark, filled, dash, hidden, points: [{x, y, text}], line: [[x, y]], steps}].
+  // [{name, key, colour, mark, filled, dash, small, points: [{x, y, text}], line: [[x, y]], steps}].
+  // Series with the same key share an entry of the legend; without one, the name is the key.
   constructor(box, spec) {
     this.box = box;
     this.hidden = new Set();
@@ -92,17 +93,19 @@ class Plot {
 
   legend() {
     this.keys.replaceChildren();
-    for (const series of this.spec.series) {
+    const keyed = new Map();
+    for (const series of this.spec.series) keyed.set(series.key ?? series.name, keyed.get(series.key ?? series.name) ?? series);
+    for (const [name, series] of keyed) {
       const key = make("button", `key c${series.colour}`);
       key.type = "button";
-      key.setAttribute("aria-pressed", String(!this.hidden.has(series.name)));
+      key.setAttribute("aria-pressed", String(!this.hidden.has(name)));
       const sample = draw(key, "svg", { viewBox: "-12 -7 24 14", width: 24, height: 14, "aria-hidden": "true" });
       if (series.line) draw(sample, "path", { d: "M-11 0H11", class: `curve dash${series.dash ?? 0}` });
       if (series.mark !== undefined) draw(sample, "path", { d: MARKS[series.mark](4), class: series.filled === false ? "mark hollow" : "mark" });
-      key.append(make("span", "", series.name));
+      key.append(make("span", "", name));
       key.addEventListener("click", () => {
-        if (!this.hidden.delete(series.name)) this.hidden.add(series.name);
-        key.setAttribute("aria-pressed", String(!this.hidden.has(series.name)));
+        if (!this.hidden.delete(name)) this.hidden.add(name);
+        key.setAttribute("aria-pressed", String(!this.hidden.has(name)));
         this.paint();
       });
       this.keys.append(key);
@@ -114,7 +117,7 @@ class Plot {
     this.width = this.box.clientWidth;
     if (!this.width) return;
     const width = Math.min(this.width, 1100);
-    const shown = spec.series.filter((series) => !this.hidden.has(series.name));
+    const shown = spec.series.filter((series) => !this.hidden.has(series.key ?? series.name));
     const names = spec.y.names;
     const letters = width < 560 ? 17 : 34;
     const cut = (name) => (name.length > letters ? `${name.slice(0, letters - 1)}…` : name);
@@ -145,7 +148,8 @@ class Plot {
       names.forEach((name, row) => {
         const at = y.place(row);
         if (at < area.top || at > area.bottom) return;
-        const text = draw(svg, "text", { x: area.left - 8, y: (at + 4).toFixed(1), class: "name", "text-anchor": "end" }, cut(name));
+        const text = draw(svg, "text", { x: area.left - 8, y: (at + (spec.y.notes ? -3 : 4)).toFixed(1), class: "name", "text-anchor": "end" }, cut(name));
+        if (spec.y.notes) draw(svg, "text", { x: area.left - 8, y: (at + 12).toFixed(1), class: "tick", "text-anchor": "end" }, spec.y.notes[row]);
         draw(text, "title", {}, name);
         const edge = y.place(row + 0.5);
         if (edge < area.bottom - 1) draw(svg, "path", { d: `M${area.left} ${edge.toFixed(1)}H${area.right}`, class: "grid" });
