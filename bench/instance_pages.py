@@ -1,4 +1,4 @@
-"""What the report tells about each instance beside its row: trajectories, a placement, who waits."""
+"""What the report tells about an instance beside its row: trajectories, a placement, who waits."""
 
 import math
 from collections.abc import Mapping, Sequence

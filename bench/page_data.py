@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from bench.drawing import MARKERS, SERIES
 from bench.instance_pages import InstancePage
 from bench.placement_map import PlacementMap
 from bench.plots import family_looks
-from bench.drawing import MARKERS, SERIES
 from bench.summary import Summary, reason_pattern, size_rank
 from instances.result import Status, StopReason
 
@@ -137,16 +137,12 @@ def _failure_numbers(summary: Summary) -> list[int | None]:
     failures = summary.failures
     known = {
         (*key, reason_pattern(reason)): row
-        for row, (*key, reason) in enumerate(
-            failures[[*columns, "reason"]].itertuples(index=False)
-        )
+        for row, (*key, reason) in enumerate(failures[[*columns, "reason"]].itertuples(index=False))
     }
     attempts = summary.attempts
     kinds = np.where(attempts["unsupported"], "unsupported", "failed")
     return [
-        None
-        if solved
-        else known[kind, label, status, stop_reason, reason_pattern(reason)]
+        None if solved else known[kind, label, status, stop_reason, reason_pattern(reason)]
         for kind, solved, label, status, stop_reason, reason in zip(
             kinds,
             *(attempts[name] for name in ("solved", "label", "status", "stop_reason", "reason")),

@@ -37,7 +37,7 @@ const trajectoryPlot = (page, instance) => {
 const unpack = (packed) => Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
 const drawMap = (box, map) => {
   const rows = map.stored.map(unpack);
-  const readout = make("p", "readout", "Point at a cell, or go through the layers with the Tab key.");
+  const readout = make("p", "readout", "Point at a cell, or go from layer to layer with the arrow keys.");
   readout.setAttribute("aria-live", "polite");
   const list = make("div", "layers");
   let first = 0;
@@ -49,7 +49,7 @@ const drawMap = (box, map) => {
       const cell = Math.max(3, Math.min(13, Math.floor(330 / experts)));
       const high = Math.max(4, Math.min(13, Math.floor(240 / rows.length)));
       const tile = make("div", "layer");
-      tile.tabIndex = 0;
+      tile.tabIndex = first ? -1 : 0;
       tile.setAttribute("role", "img");
       let path = "";
       const counts = rows.map((_, server) => {
@@ -79,6 +79,18 @@ const drawMap = (box, map) => {
       first += experts;
     }
   }
+  // One stop of the Tab key for the whole map, however many layers it has.
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const tiles = [...list.querySelectorAll(".layer")];
+    const next = step && tiles[tiles.indexOf(document.activeElement) + step];
+    if (!step) return;
+    event.preventDefault();
+    if (!next) return;
+    document.activeElement.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
   const legend = make("p", "note", `Rows: ${map.servers.join(", ")}, from above. Columns: the experts of the layer. Filled: stored.`);
   box.replaceChildren(readout, list, legend);
 };

@@ -87,7 +87,7 @@ class Page(HTMLParser):
         return [row for row in self.tables[table] if any(value is not None for value, _ in row)]
 
 
-def fill(path, table, placements=None):
+def fill(path, table, placements=None, trajectories=None):
     """Write made-up attempts into a store, as a run would."""
     with Store.open_for_writing(path) as store:
         environment = store.add_environment(ENVIRONMENT)
@@ -110,6 +110,7 @@ def fill(path, table, placements=None):
                     code_version="0.1.0+src.abc",
                     environment=environment,
                     placement=(placements or {}).get((row["checksum"], row["algorithm"])),
+                    trajectory=(trajectories or {}).get((row["checksum"], row["algorithm"]), ()),
                     **{name: row[name] for name in names},
                 )
             )
