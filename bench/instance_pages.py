@@ -16,8 +16,10 @@ from bench.summary import Summary
 from bench.waiting import Waiting, find_waiting
 from instances.result import Status
 
-MOST_STEPS = 200
-"""Longer trajectories are thinned to so many steps, the first and the last among them."""
+MOST_STEPS, LEAST_STEPS, ALL_STEPS = 200, 10, 60_000
+"""Longer trajectories are thinned to so many steps, the first and the last among them: each to at
+most ``MOST_STEPS``, to fewer where all together would be more than ``ALL_STEPS``, but never below
+``LEAST_STEPS``. The page stays small enough to open at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,30 +50,47 @@ class InstancePage:
 def describe_pages(store: Store, summary: Summary) -> list[InstancePage]:
     """Return the pages of all instances, in the order of ``summary.instances``."""
     attempts = summary.attempts
-    steps = _read_steps(store, set(attempts["attempt_id"])) if len(attempts) else {}
+    if attempts.empty:
+        return []
+    steps = _read_steps(store, set(attempts["attempt_id"]))
+    most = max(LEAST_STEPS, min(MOST_STEPS, ALL_STEPS // max(1, len(steps))))
+    placements = _best_placements(store, attempts)
+    own: dict[str, dict[int, tuple[Step, ...]]] = {}
+    for number, checksum in zip(attempts["attempt_id"], attempts["checksum"], strict=True):
+        if number in steps:
+            own.setdefault(checksum, {})[number] = steps[number]
     pages = []
-    groups = dict(iter(attempts.groupby("checksum", sort=False)))
     for checksum in summary.instances["checksum"]:
-        own = groups[checksum]
-        known = {number: steps[number] for number in own["attempt_id"] if number in steps}
+        known = own.get(checksum, {})
         shown, waiting = None, None
-        for row in rank_placements(own).to_dict("records"):
-            placement = store.placement(row["attempt_id"])
-            if placement is not None:
-                record = store.instance_record(checksum)
-                shown = map_of(record, row, placement)
-                waiting = find_waiting(record, placement)
-                break
+        if checksum in placements:
+            row, placement = placements[checksum]
+            record = store.instance_record(checksum)
+            shown, waiting = map_of(record, row, placement), find_waiting(record, placement)
         pages.append(
             InstancePage(
                 checksum=checksum,
-                trajectories={number: thin(each, MOST_STEPS) for number, each in known.items()},
-                thinned=any(len(each) > MOST_STEPS for each in known.values()),
+                trajectories={number: thin(each, most) for number, each in known.items()},
+                thinned=any(len(each) > most for each in known.values()),
                 shown=shown,
                 waiting=waiting,
             )
         )
     return pages
+
+
+def _best_placements(
+    store: Store, attempts: pd.DataFrame
+) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the best attempt of each instance whose placement is stored, and the placement."""
+    best: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    columns = ["attempt_id", "checksum", "instance_label", "label", "proven"]
+    for row in rank_placements(attempts)[columns].to_dict("records"):
+        if row["checksum"] not in best:
+            placement = store.placement(row["attempt_id"])
+            if placement is not None:
+                best[row["checksum"]] = (row, placement)
+    return best
 
 
 def rank_placements(attempts: pd.DataFrame) -> pd.DataFrame:

@@ -90,6 +90,11 @@ def number(value: float) -> float | str | None:
     return float(value) if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
 
 
+def _drawn(value: float) -> float | None:
+    """Return a number of a picture: nine significant digits are more than anyone sees."""
+    return float(f"{value:.9g}") if math.isfinite(value) else None
+
+
 def _escaped(data: Any) -> Markup:
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for letter in "&<>":
@@ -106,12 +111,9 @@ def _pages(attempts: pd.DataFrame, pages: Sequence[InstancePage]) -> list[dict[s
             "trajectories": [
                 {
                     "run": rows[attempt],
-                    "seconds": [step.seconds for step in steps],
-                    "savings": [number(step.saving_ms) for step in steps],
-                    "bounds": [
-                        None if math.isinf(step.bound_saving_ms) else step.bound_saving_ms
-                        for step in steps
-                    ],
+                    "seconds": [_drawn(step.seconds) for step in steps],
+                    "savings": [_drawn(step.saving_ms) for step in steps],
+                    "bounds": [_drawn(step.bound_saving_ms) for step in steps],
                 }
                 for attempt, steps in page.trajectories.items()
             ],

@@ -253,9 +253,10 @@ def _by_instance(attempts: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     order = attempts.assign(seed=seeds).sort_values(
         ["saving_ms", "label"], ascending=[False, True], kind="stable", na_position="last"
     )
-    return {
-        str(checksum): _records(group) for checksum, group in order.groupby("checksum", sort=False)
-    }
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for row in _records(order):
+        runs.setdefault(row["checksum"], []).append(row)
+    return runs
 
 
 def _not_in_advance(summary: Summary) -> list[dict[str, Any]]:

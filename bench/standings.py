@@ -16,6 +16,11 @@ SHIFT_S = 0.01
 """Shift of the mean time: differences far below it are noise of the clock."""
 
 
+LEAST_SEEDS = 5
+"""Intervals are given where every family and size has so many instances: from fewer they come out
+too short, down to nothing, and would pass for certainty."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Standings:
     """The heuristics side by side.
@@ -25,7 +30,7 @@ class Standings:
     rows
         One row for each heuristic, best first: ``label``; ``rank``, the average over families (1
         is best); ``wins``, ``ties``, ``losses``, ``lead``, ``low`` and ``high`` of the best one
-        against it (NaN in its own row); ``seconds``, the shifted geometric mean time; ``timed`` and
+        against it (NaN in its own row; ``low`` and ``high`` also with too few seeds); ``seconds``, the shifted geometric mean time; ``timed`` and
         ``unanswered`` instances.
     best
         The heuristic of the best average rank.
@@ -64,6 +69,7 @@ def find_standings(summary: Summary) -> Standings | None:
     ranks = dict(zip(labels, test.ranks.tolist(), strict=True))
     best = min(labels, key=lambda label: (ranks[label], label))
     strata = list(zip(facts["family"], facts["size"], strict=True))
+    enough = min(strata.count(stratum) for stratum in set(strata)) >= LEAST_SEEDS
     seconds = cost_table(attempts, "seconds").reindex(columns=labels)
     rows = []
     for label in sorted(labels, key=lambda label: (ranks[label], label)):
@@ -79,7 +85,11 @@ def find_standings(summary: Summary) -> Standings | None:
                 "rank": ranks[label],
                 **{
                     name: math.nan if contest is None else getattr(contest, name)
-                    for name in ("wins", "ties", "losses", "lead", "low", "high")
+                    for name in ("wins", "ties", "losses", "lead")
+                },
+                **{
+                    name: getattr(contest, name) if contest is not None and enough else math.nan
+                    for name in ("low", "high")
                 },
                 "seconds": mean.value,
                 "timed": mean.used,

@@ -55,6 +55,14 @@ def test_long_trajectories_are_thinned_and_say_so(told):
     assert len(thin(longest, 200)) == 200
 
 
+def test_many_trajectories_share_the_room_of_the_page(told, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.instance_pages.ALL_STEPS", 100)
+    with Store.open(tmp_path / "s.sqlite") as store:
+        pages = describe_pages(store, told[0])
+    lengths = [len(steps) for page in pages for steps in page.trajectories.values()]
+    assert sorted(lengths) == [2, 50]
+
+
 def test_the_best_placement_that_is_stored_is_shown(told):
     _, pages = told
     page = next(page for page in pages if page.checksum == "c0")

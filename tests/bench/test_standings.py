@@ -29,12 +29,27 @@ def test_ranks_and_contests_by_hand():
     assert (first["label"], first["rank"], second["rank"]) == ("a", 1.25, 1.75)
     assert (second["wins"], second["ties"], second["losses"]) == (1, 1, 0)
     assert second["lead"] == 0.5
-    assert math.isnan(second["low"])  # one seed of each: nothing to resample
+    assert math.isnan(second["low"])  # one seed of each says nothing about others
     assert math.isnan(first["lead"])
     mean = shifted_geometric_mean([1.0, 4.0], shift=0.01, failures="omit")
     assert first["seconds"] == pytest.approx(mean.value)
     assert (second["timed"], second["unanswered"]) == (1, 1)
     assert found.critical_difference > 0
+
+
+@pytest.mark.parametrize("seeds", [4, 5])
+def test_intervals_need_five_seeds_everywhere(seeds):
+    rows = []
+    for seed in range(seeds):
+        rows += [attempt(algorithm="a", saving_ms=90.0, **on(f"x{seed}"))]
+        rows += [attempt(algorithm="b", saving_ms=95.0 if seed == 1 else 50.0, **on(f"x{seed}"))]
+    found = standings(*rows)
+    (row,) = found.rows[found.rows["label"] == "b"].to_dict("records")
+    assert (row["wins"], row["losses"]) == (seeds - 1, 1)
+    if seeds < 5:
+        assert math.isnan(row["low"])
+    else:
+        assert -1 <= row["low"] < row["lead"] < row["high"] <= 1
 
 
 def test_exact_methods_are_not_ranked():
