@@ -28,12 +28,14 @@ class Standings:
     Parameters
     ----------
     rows
-        One row for each heuristic, best first: ``label``; ``rank``, the average over families (1
-        is best); ``wins``, ``ties``, ``losses``, ``lead``, ``low`` and ``high`` of the best one
-        against it (NaN in its own row; ``low`` and ``high`` also with too few seeds); ``seconds``, the shifted geometric mean time; ``timed`` and
-        ``unanswered`` instances.
+        One row for each heuristic, best first: ``label``; ``rank``, the average over families (1 is
+        best); ``wins``, ``ties``, ``losses``, ``lead``, ``low`` and ``high`` of the best one
+        against it (NaN in its own row; the last two also with too few seeds); ``seconds``, the
+        shifted geometric mean time; ``timed`` and ``unanswered`` instances.
     best
         The heuristic of the best average rank.
+    left_out
+        Heuristics that were not run on every instance: there is nothing fair to compare.
     families
         Families that were ranked.
     p_value, critical_difference
@@ -42,15 +44,23 @@ class Standings:
 
     rows: pd.DataFrame
     best: str
+    left_out: tuple[str, ...]
     families: int
     p_value: float
     critical_difference: float
 
 
 def find_standings(summary: Summary) -> Standings | None:
-    """Return the standings, or None with fewer than two heuristics or nothing saved."""
+    """Return the standings, or None with fewer than two heuristics or nothing saved.
+
+    Only heuristics that were run on all instances on which any was are compared; a run that gave no
+    placement counts, as nothing saved.
+    """
     attempts = summary.attempts[~summary.attempts["exact"]]
-    labels = sorted(set(attempts["label"]))
+    tried = attempts.groupby("label")["checksum"].nunique()
+    everywhere = tried == attempts["checksum"].nunique()
+    labels = sorted(tried.index[everywhere])
+    attempts = attempts[attempts["label"].isin(labels)]
     if len(labels) < 2 or not attempts["solved"].any():
         return None
     savings = cost_table(attempts, "saving_ms").reindex(columns=labels)
@@ -100,6 +110,7 @@ def find_standings(summary: Summary) -> Standings | None:
     return Standings(
         rows=pd.DataFrame(rows),
         best=best,
+        left_out=tuple(sorted(tried.index[~everywhere])),
         families=len(by_family),
         p_value=test.p_value if several else math.nan,
         critical_difference=test.critical_difference if several else math.nan,

@@ -63,6 +63,14 @@ def test_an_unanswered_instance_counts_as_nothing_saved():
     assert standings(*rows).best == "b"
 
 
+def test_a_heuristic_that_was_not_run_everywhere_is_left_out():
+    rows = [attempt(algorithm=name, **on("x")) for name in "abc"]
+    rows += [attempt(algorithm=name, **on("y")) for name in "ab"]
+    found = standings(*rows)
+    assert found.left_out == ("c",)
+    assert set(found.rows["label"]) == {"a", "b"}
+
+
 def test_with_one_family_nothing_is_tested():
     found = standings(attempt(algorithm="a"), attempt(algorithm="b", saving_ms=1.0))
     assert math.isnan(found.p_value)
