@@ -222,6 +222,22 @@ def test_pictures_show_the_chosen_runs_and_no_others(visit, written):
         assert [y for _, y in points] == list(range(1, len(points) + 1))
 
 
+def test_profiles_of_the_page_are_those_of_the_statistics(visit, written):
+    page = visit(written[0].path)
+    costs = [[1e-4, 5e-4, 2e-3], [2.0, math.inf, 2.0], [math.inf] * 3, [3.0, 1.0, math.inf]]
+    profile = performance_profile(costs, floor=1e-3)
+    rows = [[cost if math.isfinite(cost) else None for cost in row] for row in costs]
+    drawn = page.evaluate(
+        """rows => performanceProfile({methods: [0, 1, 2],
+            rows: rows.map(row => row.map(cost => cost ?? Infinity))}).map(each => each.corners)""",
+        rows,
+    )
+    for column, corners in enumerate(drawn):
+        for factor, shares in zip(profile.factors, profile.shares, strict=True):
+            reached = [share for at, share in corners if at <= factor]
+            assert reached[-1] == pytest.approx(shares[column])
+
+
 def test_an_instance_opens_into_its_trajectory_and_map(visit, written):
     page = visit(written[0].path)
     best = written[1]
