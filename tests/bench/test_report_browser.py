@@ -22,7 +22,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
 FAMILIES = ("mixtral", "switch", "gpt-oss", "mixed")
-SERVERS = {"e0": [{"model": "m", "layer": 1, "experts": [0, 7]}], "e1": []}
+SERVERS = {"e0": [{"model": "m", "layer": 1, "experts": [0, 6]}], "e1": []}
 PLACEMENT = {"format": "moeplace/placement", "servers": SERVERS}
 STEPS = tuple(
     Step(seconds=s, saving_ms=f, bound_saving_ms=b, bound_certified=False)
@@ -260,7 +260,7 @@ def test_an_instance_opens_into_its_trajectory_and_map(visit, written):
     assert labels[0] == f"layer 0: e0 0, e1 0, e2 0 of {experts} experts"
     path = tiles.nth(1).locator(".held").get_attribute("d")
     cell = max(3, min(13, 330 // experts))
-    assert [part.split("h")[0] for part in path.split("M")[1:]] == ["0 0", f"{7 * cell} 0"]
+    assert [part.split("h")[0] for part in path.split("M")[1:]] == ["0 0", f"{6 * cell} 0"]
     tiles.nth(0).focus()
     page.keyboard.press("ArrowRight")
     assert opened.locator(".readout").text_content() == labels[1]
