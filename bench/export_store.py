@@ -12,8 +12,6 @@ from instances.files import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMATS = ("csv", "parquet")
-
 
 def export_store(
     store: Store, folder: Path, file_format: str, *, history: bool = False

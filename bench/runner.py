@@ -20,13 +20,6 @@ from bench.worker import Answer
 from instances.files import placement_to_dict
 from instances.result import StopReason, judge
 
-REDO = {
-    "failed": "attempts that crashed, lied, ran out of memory, or ended without a placement",
-    "outdated": "attempts of another version of the code",
-    "all": "every attempt",
-}
-"""Which finished attempts a run may repeat."""
-
 
 @dataclass(slots=True)
 class Tally:
@@ -60,7 +53,8 @@ class Runner:
     memory_bytes
         Memory limit of each solve; None for no limit.
     redo
-        Which finished attempts to repeat, a key of :data:`REDO`; empty for none.
+        Which finished attempts to repeat: ``failed`` (crashed, lied, out of memory, without a
+        placement), ``outdated`` (of another version of the code), ``all``, or none when empty.
     progress
         Who tells people how far it is.
     """
