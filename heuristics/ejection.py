@@ -7,7 +7,7 @@ from heuristics.ejection_kernels import Rows, State, settle, travel
 from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
-from instances.structure.clauses import Clauses
+from instances.structure.clauses import Clauses, gathered
 
 _FEWEST_ITERATIONS, _MOST_ITERATIONS = 10, 50
 """Iterations on distorted weights in a cycle: as many as experts are wanted, within these."""
@@ -177,11 +177,10 @@ def _rows(instance: Instance, clauses: Clauses) -> tuple[Rows, NDArray[np.int64]
     np.cumsum(mixed[clauses.itemset_experts], out=ends[1:])
     order = np.argsort(np.diff(ends[clauses.itemset_offsets]), kind="stable")
     num_itemsets = order.size
-    lengths = np.diff(clauses.itemset_offsets)[order]
-    experts = clauses.itemset_experts[_ranges(clauses.itemset_offsets[order], lengths)]
-    offsets = np.searchsorted(clauses.itemset, np.arange(num_itemsets + 1))
-    counts = np.diff(offsets)[order]
-    permuted = _ranges(offsets[order], counts)
+    itemset_offsets, experts = clauses.flat_experts(order)
+    first = np.searchsorted(clauses.itemset, np.arange(num_itemsets + 1))
+    counts = np.diff(first)[order]
+    clause_offsets, permuted = gathered(np.arange(len(clauses)), first[order], counts)
     weight = clauses.weight[permuted].astype(np.float32).astype(np.float64)
     by_expert = np.argsort(experts, kind="stable")
     rows = Rows(
@@ -189,19 +188,13 @@ def _rows(instance: Instance, clauses: Clauses) -> tuple[Rows, NDArray[np.int64]
         server_set=clauses.server_set[permuted],
         itemset=np.repeat(np.arange(num_itemsets), counts),
         server_sets=clauses.server_sets,
-        itemset_offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        itemset_offsets=itemset_offsets,
         itemset_experts=experts,
-        clause_offsets=np.concatenate([[0], np.cumsum(counts)]),
+        clause_offsets=clause_offsets,
         expert_offsets=np.searchsorted(experts[by_expert], np.arange(instance.num_experts + 1)),
-        expert_itemsets=np.repeat(np.arange(num_itemsets), lengths)[by_expert],
+        expert_itemsets=np.repeat(np.arange(num_itemsets), np.diff(itemset_offsets))[by_expert],
         sizes=instance.expert_bytes,
         capacity=instance.capacity_bytes,
         dust=1e-12 * float(weight.sum()),
     )
     return rows, clauses.itemset_layer[order]
-
-
-def _ranges(first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenate the ranges ``first[i] : first[i] + lengths[i]``."""
-    ends = np.cumsum(lengths)
-    return np.arange(lengths.sum()) + np.repeat(first - ends + lengths, lengths)

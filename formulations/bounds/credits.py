@@ -57,10 +57,8 @@ class Credits:
         kept = np.flatnonzero(upper.weight_ms > 0.0)
         weight = upper.weight_ms[kept] / upper.unit_ms  # whole numbers: a power of two
         clause_set = groups.set_of[clauses.server_set[kept]]
-        first = clauses.itemset_offsets[clauses.itemset[kept]]
-        lengths = clauses.itemset_offsets[clauses.itemset[kept] + 1] - first
-        begin = np.cumsum(lengths) - lengths
-        flat = clauses.itemset_experts[np.repeat(first - begin, lengths) + np.arange(lengths.sum())]
+        offsets, flat = clauses.flat_experts(clauses.itemset[kept])
+        begin, lengths = offsets[:-1], np.diff(offsets)
         is_wanted = np.zeros(instance.num_experts, dtype=np.bool_)
         is_wanted[flat] = True
         experts = np.flatnonzero(is_wanted)

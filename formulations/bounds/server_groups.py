@@ -75,8 +75,5 @@ class ServerGroups:
 def _common_size(instance: Instance, clauses: Clauses, weight: NDArray[np.float64]) -> int:
     """Return the common divisor of the sizes of all experts in a clause of some weight."""
     itemsets = np.unique(clauses.itemset[weight > 0.0])
-    first = clauses.itemset_offsets[itemsets]
-    lengths = clauses.itemset_offsets[itemsets + 1] - first
-    begin = np.cumsum(lengths) - lengths
-    experts = clauses.itemset_experts[np.repeat(first - begin, lengths) + np.arange(lengths.sum())]
+    _, experts = clauses.flat_experts(itemsets)
     return int(np.gcd.reduce(instance.expert_bytes[experts])) or 1

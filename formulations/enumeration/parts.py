@@ -55,7 +55,7 @@ class Part:
         layers = []
         for begin, end in pairwise(edges.tolist()):
             chosen = self.clause[begin:end]
-            offsets, flat = _experts(clauses, chosen)
+            offsets, flat = clauses.flat_experts(clauses.itemset[chosen])
             experts, bits = np.unique(flat, return_inverse=True)
             layers.append(
                 Labelling(
@@ -96,7 +96,7 @@ def parts_of(instance: Instance, clauses: Clauses, weight: NDArray[np.int64]) ->
     live = np.flatnonzero(weight)
     if live.size == 0:
         return []
-    offsets, experts = _experts(clauses, live)
+    offsets, experts = clauses.flat_experts(clauses.itemset[live])
     smallest = np.full(clauses.server_sets.shape[0], np.iinfo(np.int64).max)
     least = np.minimum.reduceat(instance.expert_bytes[experts], offsets[:-1])
     np.minimum.at(smallest, clauses.server_set[live], least)
@@ -119,7 +119,7 @@ def _part(
     members: NDArray[np.int64],
     clause: NDArray[np.int64],
 ) -> Part:
-    experts = np.unique(_experts(clauses, clause)[1])
+    experts = np.unique(clauses.flat_experts(clauses.itemset[clause])[1])
     sizes = instance.expert_bytes[experts]
     unit = int(np.gcd.reduce(sizes))
     used_sets, set_of = np.unique(clauses.server_set[clause], return_inverse=True)
@@ -143,17 +143,6 @@ def _part(
         widths=np.unique(layer_of, return_counts=True)[1],
         num_sets=np.unique(table, axis=0).shape[0],
     )
-
-
-def _experts(
-    clauses: Clauses, chosen: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the flat experts of some clauses, with offsets."""
-    first = clauses.itemset_offsets[clauses.itemset[chosen]]
-    lengths = clauses.itemset_offsets[clauses.itemset[chosen] + 1] - first
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    return offsets, clauses.itemset_experts[np.repeat(first, lengths) + within]
 
 
 def _connected(sets: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

@@ -106,11 +106,8 @@ def _settle(instance: Instance, clauses: Clauses) -> tuple[NDArray[np.bool_], ND
     """
     settled = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     met = np.zeros(len(clauses), dtype=np.bool_)
-    lengths = np.diff(clauses.itemset_offsets)[clauses.itemset]
-    clause = np.repeat(np.arange(len(clauses)), lengths)
-    first = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    within = np.arange(clause.size) - first
-    expert = clauses.itemset_experts[clauses.itemset_offsets[clauses.itemset[clause]] + within]
+    offsets, expert = clauses.flat_experts(clauses.itemset)
+    clause = np.repeat(np.arange(len(clauses)), np.diff(offsets))
     members = clauses.server_sets[clauses.server_set]
     changed = True
     while changed:

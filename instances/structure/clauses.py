@@ -54,6 +54,16 @@ class Clauses:
         """Most experts in one clause; 0 when there is none. At most the ``top_k`` of the models."""
         return int(np.diff(self.itemset_offsets).max(initial=0))
 
+    def flat_experts(
+        self, itemsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the experts of some itemsets one after the other, as offsets and experts.
+
+        ``itemsets`` is int64 (n,), in any order, with repetition; the offsets are int64 (n + 1,).
+        """
+        first = self.itemset_offsets[itemsets]
+        return gathered(self.itemset_experts, first, self.itemset_offsets[itemsets + 1] - first)
+
     def saving_ms(self, placement: Placement) -> float:
         """F(X) by the clauses, ms per token; agrees with the evaluator up to rounding."""
         met = satisfied(
@@ -65,6 +75,14 @@ class Clauses:
             placement.stored,
         )
         return float(self.weight[met].sum())
+
+
+def gathered(
+    values: NDArray[np.int64], first: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Concatenate ``values[first[i] : first[i] + lengths[i]]``; returns offsets and values."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return offsets, values[np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)]
 
 
 def build_clauses(instance: Instance) -> Clauses:
@@ -88,9 +106,7 @@ def build_clauses(instance: Instance) -> Clauses:
     rank[order] = np.arange(order.size)
     first_row = first_row[order]
     lengths = np.diff(row_offsets)[first_row]
-    itemset_offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    within = np.arange(itemset_offsets[-1]) - np.repeat(itemset_offsets[:-1], lengths)
-    itemset_experts = row_experts[np.repeat(row_offsets[first_row], lengths) + within]
+    itemset_offsets, itemset_experts = gathered(row_experts, row_offsets[first_row], lengths)
     row_itemset = np.where(row_itemset >= 0, rank[row_itemset], -1) if order.size else row_itemset
 
     server_sets, step_offsets, step_set, step_ms, local_step_ms = _threshold_steps(instance)

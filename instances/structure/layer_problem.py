@@ -80,16 +80,12 @@ def layer_problems(instance: Instance, clauses: Clauses) -> list[LayerProblem]:
 def _layer_problem(instance: Instance, clauses: Clauses, layer: int) -> LayerProblem:
     begin, end = clauses.layer_clause_offset[layer : layer + 2]
     itemset = clauses.itemset[begin:end]
-    first = clauses.itemset_offsets[itemset]
-    lengths = clauses.itemset_offsets[itemset + 1] - first
     members = clauses.server_sets[clauses.server_set[begin:end]]
     smallest = int(instance.expert_bytes[instance.layer_experts(layer)].min())
     members = members & (instance.capacity_bytes >= smallest)
     alive = members.any(axis=1)
-    first, lengths, members = first[alive], lengths[alive], members[alive]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    flat = clauses.itemset_experts[np.repeat(first, lengths) + within]
+    members = members[alive]
+    offsets, flat = clauses.flat_experts(itemset[alive])
     experts, bits = np.unique(flat, return_inverse=True)
     servers = np.flatnonzero(members.any(axis=0)).astype(np.int64)
     return LayerProblem(
