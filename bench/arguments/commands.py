@@ -33,6 +33,25 @@ def command(
     return parser
 
 
+def command_group(
+    commands: Any, name: str, summary: str, *, title: str, example: str, about: str = ""
+) -> Any:
+    """Add a command that has commands of its own; returns where to add these.
+
+    ``title`` says in the plural what they are.
+    """
+    group = commands.add_parser(
+        name,
+        help=summary,
+        description=about or f"{summary[0].upper()}{summary[1:]}.",
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    word = title.removesuffix("s")
+    return group.add_subparsers(title=title, dest=word, metavar=word.upper(), required=True)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add the option for programs."""
     parser.add_argument("--json", action="store_true", help="print one JSON object for programs")

@@ -3,7 +3,13 @@
 import argparse
 from typing import Any
 
-from bench.arguments.commands import DEFAULT_RUN_LIMIT_S, add_json, add_limits, command
+from bench.arguments.commands import (
+    DEFAULT_RUN_LIMIT_S,
+    add_json,
+    add_limits,
+    command,
+    command_group,
+)
 from bench.arguments.values import Words, seconds, whole
 
 
@@ -84,15 +90,15 @@ def add_conformance(commands: Any) -> None:
 
 def add_archive(commands: Any) -> None:
     """Add ``archive``."""
-    actions = commands.add_parser(
+    actions = command_group(
+        commands,
         "archive",
-        help="best known values of a published list of instances",
-        description="Best known values of a published list of instances: placements, certified "
-        "bounds, proofs.",
-        epilog="example:\n  moeplace archive list\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    ).add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+        "best known values of a published list of instances",
+        about="Best known values of a published list of instances: placements, certified bounds, "
+        "proofs.",
+        title="actions",
+        example="example:\n  moeplace archive list\n",
+    )
     names = "instances, families or sizes of the list; all of it when left out"
     parser = command(
         actions,

@@ -1,9 +1,8 @@
 """Commands that make, translate and list: list, generate, import, export."""
 
-import argparse
 from typing import Any
 
-from bench.arguments.commands import add_json, command
+from bench.arguments.commands import add_json, command, command_group
 from instances import generate, import_routes
 
 
@@ -42,14 +41,13 @@ def add_generate(commands: Any) -> None:
 
 def add_import(commands: Any) -> None:
     """Add ``import``."""
-    formats = commands.add_parser(
+    formats = command_group(
+        commands,
         "import",
-        help="make an instance of recorded routing, or a placement of a solver's solution",
-        description="Make an instance of recorded routing, or a placement of a solver's solution.",
-        epilog="examples:\n  moeplace import routes --help\n  moeplace import sol --help\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    ).add_subparsers(title="formats", dest="format", metavar="FORMAT", required=True)
+        "make an instance of recorded routing, or a placement of a solver's solution",
+        title="formats",
+        example="examples:\n  moeplace import routes --help\n  moeplace import sol --help\n",
+    )
     parser = command(
         formats,
         "routes",

@@ -1,9 +1,14 @@
 """Commands on many instances: run, store, compare."""
 
-import argparse
 from typing import Any
 
-from bench.arguments.commands import DEFAULT_RUN_LIMIT_S, add_json, add_limits, command
+from bench.arguments.commands import (
+    DEFAULT_RUN_LIMIT_S,
+    add_json,
+    add_limits,
+    command,
+    command_group,
+)
 from bench.arguments.values import Seeds, Words, jobs, share
 from bench.presets import PRESETS
 
@@ -100,14 +105,13 @@ def add_run(commands: Any) -> None:
 
 def add_store(commands: Any) -> None:
     """Add ``store``."""
-    actions = commands.add_parser(
+    actions = command_group(
+        commands,
         "store",
-        help="merge stores of results, or export one as tables",
-        description="Merge stores of results, or export one as tables.",
-        epilog="example:\n  moeplace store merge one.sqlite other.sqlite -o both.sqlite\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    ).add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+        "merge stores of results, or export one as tables",
+        title="actions",
+        example="example:\n  moeplace store merge one.sqlite other.sqlite -o both.sqlite\n",
+    )
     parser = command(
         actions,
         "merge",
