@@ -1,5 +1,6 @@
 """Commands on one instance: solve, bound, check."""
 
+import argparse
 from typing import Any
 
 from bench.arguments.commands import add_json, add_limits, command
@@ -19,18 +20,7 @@ def add_solve(commands: Any) -> None:
             "  moeplace solve mixtral.json --with milp-compact --time-limit 60 --json"
         ),
     )
-    parser.add_argument("file", metavar="FILE", help="instance file")
-    parser.add_argument(
-        "--with",
-        dest="method",
-        required=True,
-        metavar="NAME",
-        help="see: moeplace list heuristics, moeplace list exact",
-    )
-    parser.add_argument(
-        "--seed", type=whole, default=0, metavar="N", help="for randomised methods; default: 0"
-    )
-    add_limits(parser, default=None)
+    _add_method(parser, see="moeplace list heuristics, moeplace list exact")
     parser.add_argument(
         "--start",
         metavar="FILE|auto|none",
@@ -38,20 +28,9 @@ def add_solve(commands: Any) -> None:
         "heuristics (auto, the default of exact methods), or nothing (none, the default of "
         "heuristics)",
     )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="parameters of the method; moeplace list --json names them",
-    )
+    _add_settings(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write the placement to this file")
-    parser.add_argument(
-        "--verbose", action="store_true", help="show on stderr what the method itself printed"
-    )
-    add_json(parser)
+    _add_outputs(parser)
 
 
 def add_bound(commands: Any) -> None:
@@ -71,14 +50,7 @@ def add_bound(commands: Any) -> None:
             "  moeplace check mixtral.json certificate.json"
         ),
     )
-    parser.add_argument("file", metavar="FILE", help="instance file")
-    parser.add_argument(
-        "--with", dest="method", required=True, metavar="NAME", help="see: moeplace list bounds"
-    )
-    parser.add_argument(
-        "--seed", type=whole, default=0, metavar="N", help="for randomised methods; default: 0"
-    )
-    add_limits(parser, default=None)
+    _add_method(parser, see="moeplace list bounds")
     parser.add_argument(
         "--start",
         default="none",
@@ -91,25 +63,14 @@ def add_bound(commands: Any) -> None:
         metavar="CERTIFICATE",
         help="start from the multipliers of a certificate file",
     )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="parameters of the method; moeplace list --json names them",
-    )
+    _add_settings(parser)
     parser.add_argument(
         "-o",
         "--output",
         metavar="CERTIFICATE",
         help="write what proves the bound to this file; moeplace check verifies it",
     )
-    parser.add_argument(
-        "--verbose", action="store_true", help="show on stderr what the method itself printed"
-    )
-    add_json(parser)
+    _add_outputs(parser)
 
 
 def add_check(commands: Any) -> None:
@@ -131,5 +92,34 @@ def add_check(commands: Any) -> None:
     parser.add_argument("file", metavar="FILE", help="instance file")
     parser.add_argument(
         "placement", metavar="PLACEMENT|CERTIFICATE", help="placement file, or certificate file"
+    )
+    add_json(parser)
+
+
+def _add_method(parser: argparse.ArgumentParser, *, see: str) -> None:
+    """Add the instance, the method, its seed and its limits."""
+    parser.add_argument("file", metavar="FILE", help="instance file")
+    parser.add_argument("--with", dest="method", required=True, metavar="NAME", help=f"see: {see}")
+    parser.add_argument(
+        "--seed", type=whole, default=0, metavar="N", help="for randomised methods; default: 0"
+    )
+    add_limits(parser, default=None)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="parameters of the method; moeplace list --json names them",
+    )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verbose", action="store_true", help="show on stderr what the method itself printed"
     )
     add_json(parser)
