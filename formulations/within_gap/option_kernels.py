@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from instances.structure.branch_kernels import restore
+from instances.structure.branch_kernels import lose, restore
 from instances.structure.label_kernels import meeting
 
 DONE, PAUSED, FULL = 0, 1, 2
@@ -183,25 +183,25 @@ def search_options(
         label[e] = t
         key[d + 1] = key[d] + sizes[e] * label_key[t]
         base[d + 1] = base[d] - cost[e, t]
-        length = trail_length[d]
-        for position in range(begin[e], begin[e + 1]):
-            entry = entries[position]
-            c = clause_of[entry]
-            if lost_at[c] < d:
-                continue
-            if sets[c] & t:
-                base[d + 1] += split[entry]
-                continue
-            lost_at[c] = d
-            trail_clause[length] = c
-            length += 1
-            for other in range(offsets[c], offsets[c + 1]):
-                if depth_of[bits[other]] < d:
-                    base[d + 1] -= split[other]
-                elif depth_of[bits[other]] > d:
-                    saved[other] = h[bits[other], sets[c]]
-                    h[bits[other], sets[c]] -= split[other]
-        trail_length[d + 1] = length
+        lose(
+            d,
+            e,
+            t,
+            begin,
+            entries,
+            clause_of,
+            offsets,
+            bits,
+            sets,
+            depth_of,
+            split,
+            lost_at,
+            trail_clause,
+            trail_length,
+            base,
+            saved,
+            h,
+        )
         d += 1
         enters = True
     cursor[0], cursor[1] = -1, 0

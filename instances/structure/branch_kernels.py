@@ -132,28 +132,74 @@ def branch(
             continue
         label[e] = t
         base[d + 1] = base[d] - cost[e, t]
-        length = trail_length[d]
-        for position in range(begin[e], begin[e + 1]):
-            entry = entries[position]
-            c = clause_of[entry]
-            if lost_at[c] < d:
-                continue
-            if sets[c] & t:
-                base[d + 1] += split[entry]
-                continue
-            lost_at[c] = d
-            trail_clause[length] = c
-            length += 1
-            for other in range(offsets[c], offsets[c + 1]):
-                if depth_of[bits[other]] < d:
-                    base[d + 1] -= split[other]
-                elif depth_of[bits[other]] > d:
-                    saved[other] = h[bits[other], sets[c]]
-                    h[bits[other], sets[c]] -= split[other]
-        trail_length[d + 1] = length
+        lose(
+            d,
+            e,
+            t,
+            begin,
+            entries,
+            clause_of,
+            offsets,
+            bits,
+            sets,
+            depth_of,
+            split,
+            lost_at,
+            trail_clause,
+            trail_length,
+            base,
+            saved,
+            h,
+        )
         d += 1
         enters = True
     return best_value, True
+
+
+@njit(cache=True)
+def lose(
+    d: int,
+    e: int,
+    t: int,
+    begin: NDArray[np.int64],
+    entries: NDArray[np.int64],
+    clause_of: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    sets: NDArray[np.int64],
+    depth_of: NDArray[np.int64],
+    split: NDArray[np.float64],
+    lost_at: NDArray[np.int64],
+    trail_clause: NDArray[np.int64],
+    trail_length: NDArray[np.int64],
+    base: NDArray[np.float64],
+    saved: NDArray[np.float64],
+    h: NDArray[np.float64],
+) -> None:
+    """Give expert e of depth d the label t: clauses whose set it misses are lost.
+
+    ``base[d + 1]`` gets the credits of the expert that stay, and gives back what lost clauses
+    credited to labelled experts; what they credited to later ones leaves ``h``.
+    """
+    length = trail_length[d]
+    for position in range(begin[e], begin[e + 1]):
+        entry = entries[position]
+        c = clause_of[entry]
+        if lost_at[c] < d:
+            continue
+        if sets[c] & t:
+            base[d + 1] += split[entry]
+            continue
+        lost_at[c] = d
+        trail_clause[length] = c
+        length += 1
+        for other in range(offsets[c], offsets[c + 1]):
+            if depth_of[bits[other]] < d:
+                base[d + 1] -= split[other]
+            elif depth_of[bits[other]] > d:
+                saved[other] = h[bits[other], sets[c]]
+                h[bits[other], sets[c]] -= split[other]
+    trail_length[d + 1] = length
 
 
 @njit(cache=True)
@@ -170,7 +216,7 @@ def restore(
     saved: NDArray[np.float64],
     h: NDArray[np.float64],
 ) -> None:
-    """Take back the label of depth d: the clauses that it lost are open again, bit by bit."""
+    """Take back the label of depth d, see :func:`lose`: its clauses are open again, bit by bit."""
     for position in range(trail_length[d + 1] - 1, trail_length[d] - 1, -1):
         c = trail_clause[position]
         lost_at[c] = OPEN
