@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 REPORT_DIR ?= report
 
-.PHONY: report test test-all test-browser bench lint clean
+.PHONY: report test test-all bench lint clean
 
 # A run in which some attempt ended in error (exit code 1) is still worth a report, which names it.
 report: .venv/stamp
@@ -16,11 +16,6 @@ test: .venv/stamp
 
 test-all: .venv/stamp
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
-
-# The report in a real browser; needs the chromium of the system (Debian: apt-get install chromium).
-test-browser: .venv/stamp
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
-	$(BIN)/python -m pytest tests/bench/test_report_browser.py
 
 bench: .venv/stamp
 	$(BIN)/python -m pytest bench --benchmark-only --benchmark-sort=name \

@@ -1,10 +1,11 @@
-"""The report in a real browser: Debian's Chromium, driven by Playwright (extra ``browser``)."""
+"""The report in a real browser: Debian's Chromium, driven by Playwright."""
 
 import math
 import shutil
 
 import numpy as np
 import pytest
+from playwright import sync_api as playwright
 
 from bench import formats
 from bench.incumbent import Step
@@ -15,11 +16,10 @@ from bench.summary import aggregate, group_failures, tabulate_times
 from tests.bench.attempts import attempt, benchmark, failure, frame, optimum
 from tests.bench.test_report import HOSTILE, fill
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="needs the extra: pip install 'moeplace[browser]'"
-)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs chromium (on Debian: apt-get install chromium)"
+)
 
 FAMILIES = ("mixtral", "switch", "gpt-oss", "mixed")
 SERVERS = {"e0": [{"model": "m", "layer": 1, "experts": [0, 6]}], "e1": []}
