@@ -16,7 +16,7 @@ from bench import environment as environment_module
 from bench import runner
 from bench.cli import main
 from bench.environment import Environment
-from bench.plan import Batch, make_plan
+from bench.jobs import Batch, make_plan
 from bench.pool import Pool, Request, share_cores
 from bench.presets import PRESETS
 from bench.sandbox import Limits, PackedInstance, SandboxedSolve
@@ -202,7 +202,7 @@ def test_second_run_repeats_nothing(run: Run, store: Path, monkeypatch: pytest.M
         raise AssertionError("nothing is generated or solved when all is done")
 
     monkeypatch.setattr("bench.pool.SandboxedSolve", refuse)
-    monkeypatch.setattr("bench.plan.generate", refuse)
+    monkeypatch.setattr("bench.jobs.generate", refuse)
     code, out, err = run(*words)
     assert code == 0
     assert err == ""
