@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from bench.environment import Environment, code_version, current_environment
 from bench.facts import describe_instance
 from bench.incumbent import trajectory
-from bench.kinds import SETTLED, Kind, kind_of
 from bench.jobs import Plan, Source, Task
+from bench.kinds import SETTLED, Kind, kind_of
 from bench.pool import Request, Workers
 from bench.presets import AUTO
 from bench.progress import Progress

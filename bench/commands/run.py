@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench.arguments.commands import DEFAULT_RUN_LIMIT_S
 from bench.formats import plural
-from bench.kinds import SETTLED, Kind
 from bench.jobs import make_plan
+from bench.kinds import SETTLED, Kind
 from bench.pool import Pool
 from bench.presets import AUTO, PRESETS, Batch
 from bench.progress import make_progress
