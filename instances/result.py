@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from instances.checker import check
 from instances.errors import InputError
 from instances.evaluation import evaluate
@@ -67,6 +70,9 @@ class Outcome:
     multipliers
         What proves the bound by the formula of :mod:`instances.multipliers`, where that is how it
         was found; they can be written down as a certificate.
+    bounds_with_more_ms
+        Upper bound on the saving of any placement when one server alone has more storage (how much
+        more, the caller said), as certified as the bound; infinite when unknown; float64 (N,).
     """
 
     stop_reason: StopReason
@@ -77,6 +83,7 @@ class Outcome:
     claimed_saving_ms: float = math.nan
     reason: str = ""
     multipliers: Multipliers | None = None
+    bounds_with_more_ms: NDArray[np.float64] | None = None
 
 
 OnProgress = Callable[[Outcome], None]

@@ -1,5 +1,6 @@
 """The clauses as the server-set bound sees them, and splits of their weights among experts."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,12 @@ class Credits:
             entries=entries[np.repeat(several, lengths)],
             longest_sum=busiest + int(lengths.max(initial=0)),
         )
+
+    def with_storage(self, instance: Instance, capacity_bytes: NDArray[np.int64]) -> "Credits":
+        """Return the same clauses with other storage of the servers, bytes; int64 (N,)."""
+        groups = self.groups.with_storage(instance, capacity_bytes)
+        fits = self.sizes[:, None] <= groups.largest_bytes[None, :]
+        return dataclasses.replace(self, groups=groups, fits=fits)
 
     @property
     def total(self) -> float:

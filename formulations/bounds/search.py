@@ -35,6 +35,9 @@ class Search:
     ----------
     placement, saving_ms, bound_ms
         The best so far, and the saving of the placement.
+    credit, price
+        Credits, units, and prices of storage, units a byte, that the bound was found at; float64
+        (X, S), (M,). None and 0 while it is the weight of all clauses.
     was_hurried
         Time has been up, or short enough to change what is done.
     """
@@ -60,7 +63,9 @@ class Search:
         self.was_hurried = False
         self.placement = start if start is not None else Placement.empty(instance)
         self.saving_ms = clauses.saving_ms(self.placement)
-        self.bound_ms = upper.bound_ms(credits.total * upper.unit_ms)
+        self.bound_ms = self.bound_of(credits.total)
+        self.credit: NDArray[np.float64] | None = None
+        self.price = np.zeros(credits.groups.capacity_bytes.size)
 
     @property
     def target(self) -> float:
@@ -81,14 +86,21 @@ class Search:
         """Whether the gap is as small as is wanted."""
         return relative_gap(self.saving_ms, self.bound_ms) <= self._gap
 
-    def lower(self, total: float) -> bool:
-        """Take a bound, units, if it is better; whole, and exact where it is below 2^52."""
+    def bound_of(self, total: float) -> float:
+        """Turn a bound in whole units into one on the saving, ms per token."""
+        return self._upper.bound_ms(total * self._upper.unit_ms)
+
+    def lower(self, total: float, credit: NDArray[np.float64], price: NDArray[np.float64]) -> bool:
+        """Take a bound, units, if it is better; whole, and exact where it is below 2^52.
+
+        ``credit`` (X, S) and ``price`` (M,) are what it was found at.
+        """
         if not total < min(self._credits.total + 1.0, 2.0**52):
             return False
-        bound = self._upper.bound_ms(total * self._upper.unit_ms)
+        bound = self.bound_of(total)
         if bound >= self.bound_ms:
             return False
-        self.bound_ms = bound
+        self.bound_ms, self.credit, self.price = bound, credit, price
         self._tell(self)
         return True
 

@@ -1,5 +1,7 @@
 """Few groups of servers: what a label may distinguish."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,8 @@ class ServerGroups:
     ----------
     members
         Servers of each group, ascending; those in no server set are in no group.
+    unit_bytes
+        Common divisor of the sizes of all experts that are wanted.
     capacity_bytes, largest_bytes
         Storage of each group, rounded down for each member to what sizes can add up to, and at most
         the bytes of all experts; and the storage of its largest member; int64 (M,).
@@ -31,6 +35,7 @@ class ServerGroups:
     """
 
     members: tuple[NDArray[np.int64], ...]
+    unit_bytes: int
     capacity_bytes: NDArray[np.int64]
     largest_bytes: NDArray[np.int64]
     masks: NDArray[np.int64]
@@ -58,18 +63,35 @@ class ServerGroups:
         bits = np.array(in_group, dtype=np.int64).reshape(len(members), sets.shape[0])
         mask_of = (bits * (1 << np.arange(len(members)))[:, None]).sum(axis=0)
         masks, set_of = np.unique(mask_of, return_inverse=True)
-        capacity = instance.capacity_bytes
-        everything = int(instance.expert_bytes.sum())  # more storage than that is never used
-        # what is stored is a multiple of the sizes' common divisor, on every server
         unit = _common_size(instance, clauses, weight)
-        together = [min(sum((capacity[g] // unit * unit).tolist()), everything) for g in members]
+        together, largest = _storage(instance, instance.capacity_bytes, members, unit)
         return cls(
             members=tuple(members),
-            capacity_bytes=np.array(together, dtype=np.int64),
-            largest_bytes=np.array([capacity[group].max() for group in members], dtype=np.int64),
+            unit_bytes=unit,
+            capacity_bytes=together,
+            largest_bytes=largest,
             masks=masks,
             set_of=set_of.reshape(-1).astype(np.int64),
         )
+
+    def with_storage(self, instance: Instance, capacity_bytes: NDArray[np.int64]) -> "ServerGroups":
+        """Return the same groups with other storage of the servers, bytes; int64 (N,)."""
+        together, largest = _storage(instance, capacity_bytes, self.members, self.unit_bytes)
+        return dataclasses.replace(self, capacity_bytes=together, largest_bytes=largest)
+
+
+def _storage(
+    instance: Instance,
+    capacity: NDArray[np.int64],
+    members: Sequence[NDArray[np.int64]],
+    unit: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what the members of each group can fill together, and their largest storage; (M,)."""
+    everything = int(instance.expert_bytes.sum())  # more storage than that is never used
+    # what is stored is a multiple of the sizes' common divisor, on every server
+    together = [min(sum((capacity[g] // unit * unit).tolist()), everything) for g in members]
+    largest = [capacity[group].max() for group in members]
+    return np.array(together, dtype=np.int64), np.array(largest, dtype=np.int64)
 
 
 def _common_size(instance: Instance, clauses: Clauses, weight: NDArray[np.float64]) -> int:

@@ -4,6 +4,7 @@ Code of the parts: credits (splits of clause weights), set_tables (what a server
 the credits), labels (what the storage can earn from the credits). Proof: docs/theory.md, section 7.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from formulations.bounds.credits import Credits
 from formulations.bounds.labels import Labels
+from formulations.bounds.more_storage import bounds_with_more_storage
 from formulations.bounds.search import Search
 from formulations.bounds.server_groups import ServerGroups
 from formulations.bounds.set_tables import SetTables
@@ -18,7 +20,7 @@ from formulations.start import check_start
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.placement import Placement
-from instances.problem import Instance
+from instances.problem import MAX_BYTES, Instance
 from instances.registry import Algorithm
 from instances.result import OnProgress, Outcome, StopReason
 from instances.structure.clauses import build_clauses
@@ -67,6 +69,7 @@ def server_set(
     on_progress: OnProgress | None = None,
     gap: float = 0.0,
     steps: int = 300,
+    extra_bytes: int = 0,
 ) -> Outcome:
     """F <= sum over server sets of max (f_S(C) - credits of C) + what storage earns from credits.
 
@@ -95,18 +98,21 @@ def server_set(
         Stop when (bound - saving) / bound of the best placement is at most this.
     steps
         Steps of the first method; the second takes twice as many.
+    extra_bytes
+        Also bound the saving with so many bytes more on each server alone; 0 for no such bounds.
 
     Raises
     ------
     InputError
-        When the start is not feasible, the gap is not in 0..1 or the steps are not a whole
-        number >= 1.
+        When the start is not feasible, the gap is not in 0..1, the steps are not a whole number
+        >= 1, or the extra bytes are not a whole number from 0 that leaves storage within limits.
     """
     del rng
     if not 0.0 <= gap <= 1.0:
         raise InputError("gap", f"{gap!r} is not in 0..1")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InputError("steps", f"{steps!r} is not a whole number >= 1")
+    _check_extra(instance, extra_bytes)
     if start is not None:
         check_start(instance, start)
     deadline = Deadline.after(time_limit)
@@ -120,6 +126,7 @@ def server_set(
             on_progress(_outcome(search, StopReason.TIME_LIMIT))
 
     search = Search(instance, clauses, upper, credits, start, tell, deadline, gap)
+    tables: SetTables | None = None
     tell(search)
     if credits.experts.size and not search.must_stop():
         labels = Labels(credits)
@@ -130,7 +137,18 @@ def server_set(
         if tables is not None:
             _shift(search, credits, labels, tables, credit, 2 * steps)
     is_late = search.was_hurried and not search.is_closed
-    return _outcome(search, StopReason.TIME_LIMIT if is_late else StopReason.COMPLETED)
+    outcome = _outcome(search, StopReason.TIME_LIMIT if is_late else StopReason.COMPLETED)
+    if not extra_bytes:
+        return outcome
+    more = bounds_with_more_storage(search, clauses, credits, tables, extra_bytes)
+    return dataclasses.replace(outcome, bounds_with_more_ms=more)
+
+
+def _check_extra(instance: Instance, extra_bytes: int) -> None:
+    if isinstance(extra_bytes, bool) or not isinstance(extra_bytes, int) or extra_bytes < 0:
+        raise InputError("extra_bytes", f"{extra_bytes!r} is not a whole number >= 0")
+    if int(instance.capacity_bytes.max()) + extra_bytes > MAX_BYTES:
+        raise InputError("extra_bytes", f"{extra_bytes} more is more than {MAX_BYTES} bytes")
 
 
 def _outcome(search: Search, stop_reason: StopReason) -> Outcome:
@@ -183,7 +201,8 @@ def _split(search: Search, credits: Credits, labels: Labels, steps: int) -> NDAr
             for candidate, count in ((split, 1), (sum_of_splits / num_splits, num_splits)):
                 credit = credits.rounded_up(candidate, count)
                 labels.look_at(credit)
-                if search.lower(labels.value(sum_of_prices / num_splits)):
+                bound = labels.value(sum_of_prices / num_splits)
+                if search.lower(bound, credit, labels.best_price):
                     best = credit
         if step % _ROUNDINGS == _ROUNDINGS - 1 or step == steps - 1:
             search.round(labels.on)
@@ -224,7 +243,7 @@ def _shift(
         labels.look_at(credit)
         labels.mix(labels.worth / warmth[:, None], warmth)
         bound = gains + labels.value()
-        search.lower(bound)
+        search.lower(bound, credit, labels.best_price)
         if bound < best_total:
             best, best_total = credit, bound
         if step % _ROUNDINGS == _ROUNDINGS - 1 or step == steps - 1:

@@ -1,5 +1,6 @@
 """Small layers, exactly: what a server set can gain more than credits pay, within its storage."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,12 @@ class SetTables:
             popcount=np.bitwise_count(np.arange(1 << int(widths.max()))).astype(np.int8),
             free=free,
         )
+
+    def with_storage(self, credits: Credits) -> "SetTables":
+        """Return the same tables with the storage that these credits have."""
+        first = self.block_expert[self.block_offset[self.piece_offset[:-1]]]
+        pieces = zip(self.piece_set.tolist(), credits.sizes[first].tolist(), strict=True)
+        return dataclasses.replace(self, piece_slots=_slots(credits, list(pieces), self.free))
 
     def value(self, credit: NDArray[np.float64], chosen: NDArray[np.float64]) -> float:
         """Return the sum of the pieces' largest gains at whole credits, exactly, units.

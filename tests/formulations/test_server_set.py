@@ -357,3 +357,48 @@ def test_any_placement_is_below(tiny: Instance) -> None:
     bound = bound_of(instance, steps=STEPS).bound_saving_ms
     for _ in range(5):
         assert check(instance, random_placement(rng, instance)).saving_ms <= Fraction(bound)
+
+
+def grown(instance: Instance, server: int, extra: int) -> Instance:
+    capacity = instance.capacity_bytes.copy()
+    capacity[server] += extra
+    return dataclasses.replace(instance, capacity_bytes=capacity)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_placement_saves_more_with_more_storage(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if seed % 4 == 0:
+        monkeypatch.setattr(module, "MAX_SERVERS", 2)
+    rng = np.random.default_rng(seed)
+    instance = random_instance(rng, max_cells=10, max_servers=4, uniform=seed % 2 == 0)
+    extra = int(rng.integers(1, 2 * int(instance.expert_bytes.max()) + 1))
+    outcome = bound_of(instance, steps=STEPS, extra_bytes=extra)
+    bounds = outcome.bounds_with_more_ms
+    assert bounds is not None
+    for server, bound in enumerate(bounds.tolist()):
+        bigger = grown(instance, server, extra)
+        if math.isfinite(bound):
+            assert exact_optimum(bigger) <= Fraction(bound)
+        else:  # only where something fits for the first time
+            before, after = instance.capacity_bytes[server], bigger.capacity_bytes[server]
+            sizes = instance.expert_bytes
+            assert np.any((sizes > before) & (sizes <= after))
+
+
+def test_bounds_with_more_storage_are_those_of_the_larger_server() -> None:
+    instance = generate("mixtral", size="tiny", seed=0)
+    extra = 2 * int(instance.expert_bytes.max())
+    outcome = bound_of(instance, extra_bytes=extra)
+    assert outcome.bounds_with_more_ms is not None
+    for server, bound in enumerate(outcome.bounds_with_more_ms.tolist()):
+        afresh = bound_of(grown(instance, server, extra)).bound_saving_ms
+        assert outcome.bound_saving_ms < bound <= 1.15 * afresh
+    assert bound_of(instance).bounds_with_more_ms is None
+
+
+@pytest.mark.parametrize("extra", [-1, 0.5, True, 2**62])
+def test_extra_storage_is_checked(tiny: Instance, extra: object) -> None:
+    with pytest.raises(InputError, match="extra_bytes"):
+        bound_of(tiny, extra_bytes=extra)
