@@ -35,6 +35,8 @@ class Architecture:
         As its authors write it.
     moe_layers, total_layers
         Layers with routed experts, and all transformer layers.
+    dense_layers
+        Layers without routed experts, ascending, numbered among all layers.
     experts_per_layer, top_k
         Routed experts of a layer, and how many of them a token uses.
     shared_experts, shared_intermediate_total
@@ -69,6 +71,7 @@ class Architecture:
     active_params_est: int
     source: str
     note: str
+    dense_layers: tuple[int, ...] = ()
 
     @property
     def expert_flops(self) -> int:
@@ -150,6 +153,7 @@ def _load() -> Registry[Architecture]:
     text = resources.files("instances").joinpath("architectures.json").read_text("utf-8")
     registry = Registry[Architecture]("model")
     for record in json.loads(text)["architectures"]:
+        record["dense_layers"] = tuple(record.get("dense_layers", ()))
         registry.register(Architecture(**record))
     return registry
 

@@ -1,6 +1,7 @@
 """Routing traces: which experts the tokens of recorded requests chose, and instances made of them.
 
-A routes file is an npz archive with two arrays and no others:
+:mod:`instances.importers` reads what serving systems record. Our own routes file is an npz archive
+with two arrays and no others:
 
 - ``experts``: experts of each token in each MoE layer, integers [tokens, layers, K], in any order;
   -1 fills up rows of fewer experts, and a row of -1 alone is no row;
@@ -16,16 +17,32 @@ from numpy.typing import NDArray
 
 from instances.architectures import ARCHITECTURES
 from instances.archive import read_arrays
-from instances.demand import merge_choices
+from instances.demand import Demand, merge_choices
+from instances.draws import Draws
 from instances.errors import InputError
 from instances.files import read_bytes
 from instances.grouping import deal
+from instances.independent_sets import IndependentSets, drawn_demand, expected_demand, num_sets
 from instances.model import Model
 from instances.network import ExpertCall
 from instances.network_file import NetworkFile
 from instances.problem import Instance
 
-_MOST_EXPERTS = np.iinfo(np.int16).max
+MOST_EXPERTS = np.iinfo(np.int16).max
+"""Largest number of an expert in a trace."""
+
+SETS = ("expected", "sampled")
+"""Ways to make rows of counts: every set as often as is expected, or sets drawn token by token."""
+
+FEW_SETS = 1000
+"""Up to so many sets in a layer, all of them with their probabilities are the better choice."""
+
+_MOST_TOKENS = 2**40  # sums of a layer times K stay far below 2^63
+
+_MOST_DRAWN = 2**27  # experts in rows: what fits into the memory of a common machine
+
+TOKENS = 1000
+"""Tokens drawn for each user when nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,11 +70,11 @@ class Routes:
         offsets = _integers(self.offsets, "offsets", ("request + 1",))
         if 0 in experts.shape:
             raise InputError("experts", f"shape {experts.shape} holds no token, layer or expert")
-        outside = (experts < -1) | (experts > _MOST_EXPERTS)
+        outside = (experts < -1) | (experts > MOST_EXPERTS)
         for token, layer, k in np.argwhere(outside)[:1]:
             raise InputError(
                 f"experts[{token}][{layer}][{k}]",
-                f"{experts[token, layer, k]} is neither an expert (0..{_MOST_EXPERTS}) nor -1",
+                f"{experts[token, layer, k]} is neither an expert (0..{MOST_EXPERTS}) nor -1",
             )
         _check_offsets(offsets, experts.shape[0])
         # Copies are read-only, so that what was checked stays as it was.
@@ -86,6 +103,48 @@ class Routes:
     def num_requests(self) -> int:
         """Number of requests, R."""
         return int(self.offsets.shape[0]) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counts:
+    """How often each expert was used: recorded routing without the sets.
+
+    Parameters
+    ----------
+    counts
+        Tokens that used each expert of each layer; kept as int64 (L, E).
+
+    Raises
+    ------
+    InputError
+        Names the index and the value that is wrong; a layer without any use is wrong, too.
+    """
+
+    counts: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        counts = _integers(self.counts, "counts", ("layer", "expert"))
+        if 0 in counts.shape or counts.shape[1] > MOST_EXPERTS + 1:
+            raise InputError("counts", f"shape {counts.shape} is not that of layers and experts")
+        for layer, expert in np.argwhere((counts < 0) | (counts > _MOST_TOKENS))[:1]:
+            raise InputError(
+                f"counts[{layer}][{expert}]", f"{counts[layer, expert]} is not in 0..{_MOST_TOKENS}"
+            )
+        kept = counts.astype(np.int64)
+        for layer in np.flatnonzero(kept.max(axis=1) == 0)[:1]:
+            raise InputError(f"counts[{layer}]", "no expert of this layer was used")
+        kept.setflags(write=False)
+        object.__setattr__(self, "counts", kept)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of MoE layers, L."""
+        return int(self.counts.shape[0])
+
+    @property
+    def num_experts(self) -> int:
+        """Number of experts in each layer, E."""
+        return int(self.counts.shape[1])
 
 
 def read_routes(path: str | os.PathLike[str]) -> Routes:
@@ -138,11 +197,7 @@ def instance_from_routes(
     InputError
         When the parts do not fit each other.
     """
-    call = None
-    if isinstance(model, str):
-        architecture = ARCHITECTURES.get(model)
-        call = ExpertCall.of(architecture)
-        model = architecture.model(precision=precision)
+    model, call = _resolved(model, precision)
     _check_fit(routes, model)
     num_users = len(network.user_names)
     users = deal(routes.num_requests, num_users) if grouping is None else grouping
@@ -158,6 +213,86 @@ def instance_from_routes(
         np.repeat(users, np.diff(routes.offsets)),
         np.full(num_users, 1 / routes.num_tokens),
     )
+    return _assembled(name, model, call, network, demand)
+
+
+def instance_from_counts(
+    counts: Counts,
+    network: NetworkFile,
+    *,
+    model: str | Model,
+    precision: str = "bf16",
+    sets: str | None = None,
+    tokens: int = TOKENS,
+    seed: int = 0,
+    name: str = "counts",
+) -> Instance:
+    """Make an instance of counts, with sets of independent experts.
+
+    Counts carry no sets. The rows are sets in which each expert is as frequent as it was counted
+    and which are otherwise independent (:mod:`instances.independent_sets`); all users have the
+    same popularity and as many tokens. Real sets repeat far more and differ between users, so
+    the instance is a different one from that of a trace of the same tokens; its name says so.
+
+    Parameters
+    ----------
+    counts
+        What was recorded.
+    network, model, precision
+        As for :func:`instance_from_routes`.
+    sets
+        ``expected``: every possible set with its probability. ``sampled``: ``tokens`` tokens of
+        each user. None takes the first where a layer has at most :data:`FEW_SETS` sets.
+    tokens, seed
+        How many tokens are drawn for each user, and which; only for ``sampled``.
+    name
+        Name of the instance, to which ``-independent-expected`` or ``-independent-sampled`` is
+        added.
+
+    Raises
+    ------
+    InputError
+        When the parts do not fit each other, or no sets have these counts.
+    """
+    model, call = _resolved(model, precision)
+    for what, found, needed in (
+        ("layers", counts.num_layers, model.layers),
+        ("experts", counts.num_experts, model.experts),
+    ):
+        if found != needed:
+            raise InputError("counts", f"{found} {what}, but {model.name} has {needed}")
+    possible = num_sets(model.experts, model.top_k)
+    if sets is None:
+        sets = "expected" if possible <= FEW_SETS else "sampled"
+    if sets not in SETS:
+        raise InputError("sets", f"{sets!r} is not one of {', '.join(SETS)}")
+    num_users = len(network.user_names)
+    if not 1 <= tokens <= _MOST_DRAWN // (num_users * model.layers * model.top_k):
+        raise InputError("tokens", f"{tokens} is not positive, or too many to draw")
+    if seed < 0:
+        raise InputError("seed", f"{seed} is negative")
+    distribution = IndependentSets.of(counts.counts, model.top_k)
+    if sets == "expected":
+        if possible > _MOST_DRAWN // (num_users * model.layers * model.top_k):
+            raise InputError("sets", f"a layer has {possible} sets, too many to list; sample them")
+        demand = expected_demand(distribution, users=num_users)
+    else:
+        draws = Draws("independent sets", seed)
+        demand = drawn_demand(distribution, users=num_users, tokens=tokens, draws=draws)
+    return _assembled(f"{name}-independent-{sets}", model, call, network, demand)
+
+
+def _resolved(model: str | Model, precision: str) -> tuple[Model, ExpertCall | None]:
+    """Return the model and, of a named architecture, what a call of an expert moves."""
+    if isinstance(model, Model):
+        return model, None
+    architecture = ARCHITECTURES.get(model)
+    return architecture.model(precision=precision), ExpertCall.of(architecture)
+
+
+def _assembled(
+    name: str, model: Model, call: ExpertCall | None, network: NetworkFile, demand: Demand
+) -> Instance:
     latency_ms, cloud_latency_ms = network.latencies_ms(call)
     local = network.local_experts_of(model)
     return Instance(
@@ -166,7 +301,7 @@ def instance_from_routes(
         server_names=network.server_names,
         capacity_bytes=network.capacity_bytes,
         user_names=network.user_names,
-        user_model=np.zeros(num_users, dtype=np.int64),
+        user_model=np.zeros(len(network.user_names), dtype=np.int64),
         latency_ms=latency_ms,
         cloud_latency_ms=cloud_latency_ms,
         local_latency_ms=network.local_latency_ms,

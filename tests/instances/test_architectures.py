@@ -22,6 +22,8 @@ def test_figures_are_consistent(architecture):
     assert a.name == a.published_name.lower()
     assert a.source
     assert 1 <= a.moe_layers <= a.total_layers
+    assert len(a.dense_layers) == a.total_layers - a.moe_layers
+    assert list(a.dense_layers) == sorted({i for i in a.dense_layers if 0 <= i < a.total_layers})
     assert 1 <= a.top_k < a.experts_per_layer
     # Two or three matrices; biases (gpt-oss, Phi-2) add less than a thousandth.
     weights = (3 if a.gated else 2) * a.hidden_size * a.expert_intermediate_size
