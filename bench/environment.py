@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from instances.memory import physical_memory_bytes
+
 PACKAGES = ("instances", "formulations", "heuristics")
 """Import packages that decide what a result is; their source makes up the code version."""
 
@@ -69,14 +71,6 @@ def allowed_cores() -> tuple[int, ...]:
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return ()
-
-
-def physical_memory_bytes() -> int:
-    """Physical memory; 0 when the system does not tell."""
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
-        return 0
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bench.environment import Environment
 from bench.incumbent import Step
+from bench.inspection import decode_placement, inspect
 from bench.kinds import kind_of
 from bench.migration import migrate
 from bench.records import AttemptKey, AttemptRecord, Ending, InstanceRecord
@@ -66,6 +67,7 @@ class Store:
                 raise InputError("", "the file is empty, not a store of results", source=str(path))
             if version < SCHEMA_VERSION:
                 store._read_copy(version)
+            store._inspect()
         except BaseException:
             store.close()
             raise
@@ -106,6 +108,7 @@ class Store:
                         migrate(connection, version)
             with store._transaction():  # an unwritable store is refused before hours of work
                 connection.execute("DELETE FROM attempts WHERE id IS NULL")
+            store._inspect()
         except BaseException:
             store.close()
             raise
@@ -256,8 +259,10 @@ class Store:
             row = self._connection.execute(query, (int(attempt_id),)).fetchone()
         if row is None:
             return None
-        content: dict[str, Any] = json.loads(zlib.decompress(row[0]))
-        return content
+        try:
+            return decode_placement(row[0])
+        except InputError as error:
+            raise error.within(f"placements {attempt_id}").in_file(str(self.path)) from None
 
     def trajectory(self, attempt_id: int) -> tuple[Step, ...]:
         """Return what was known at which moment of an attempt, in the order of time."""
@@ -377,6 +382,13 @@ class Store:
         self._connection = copy
         with self._transaction():
             migrate(copy, version)
+
+    def _inspect(self) -> None:
+        try:
+            with plainly(self.path):
+                inspect(self._connection)
+        except InputError as error:
+            raise error.in_file(str(self.path)) from None
 
     def _check_version(self) -> int:
         """Return the version, 0 without tables; raise when it is not ours, or newer than this."""

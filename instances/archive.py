@@ -16,12 +16,14 @@ int32, numbers float64, all little-endian; other widths are read too, but never 
 
 import io
 import json
+import lzma
 import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -38,6 +40,7 @@ from instances.fields import (
     require_name,
     show,
 )
+from instances.memory import require_memory
 from instances.parsing import INSTANCE_FORMAT, VERSION, check_header, check_model_size
 from instances.problem import ARRAYS, Instance, Model
 
@@ -49,6 +52,13 @@ _MODE = 0o644 << 16
 _NPY_HEADER = re.compile(  # spaces taken out
     r"\{'descr':'([^']{1,9})','fortran_order':(True|False),'shape':\(((?:\d{1,19},?){0,4})\),?\}"
 )
+_UNREADABLE = (
+    *(zipfile.BadZipFile, struct.error, ValueError, OSError),  # damaged: offsets lead nowhere
+    *(EOFError, zlib.error, lzma.LZMAError),  # cut short, or not what was compressed
+    *(NotImplementedError, RuntimeError),  # a method that zipfile does not know, or a password
+)
+"""What zipfile raises on a file that is not whole."""
+_LONGEST_HEADER = 2**16
 _NPY_TYPE = re.compile(r"[<>|=]?([iu][1248]|f[248])")
 
 
@@ -136,9 +146,11 @@ def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
                     raise InputError(name, f"unknown array{hint(name, names)}")
                 if name in arrays:
                     raise InputError(name, "the array occurs twice")
-                arrays[name] = _array(archive.read(member), name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        # damaged, cut short, compressed in a way that zipfile does not know, encrypted
+                with archive.open(member) as file:
+                    arrays[name] = _array(file, member.file_size, name)
+    except InputError:
+        raise
+    except _UNREADABLE as error:
         raise InputError("", f"not a readable npz archive: {error}") from None
     for name in names:
         if name not in arrays:
@@ -146,14 +158,14 @@ def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _array(data: bytes, name: str) -> NDArray[Any]:
-    """Decode an npy file.
+def _array(file: IO[bytes], num_bytes: int, name: str) -> NDArray[Any]:
+    """Decode an npy file of so many bytes.
 
     Not by ``numpy.lib.format``: that takes memory on the word of the header, and hands the header
     to Python's parser, which damaged text can bring down.
     """
     try:
-        header, content = _split(data)
+        header, begin = _header(file)
         match = _NPY_HEADER.fullmatch("".join(header.split()))
         if match is None:
             raise ValueError(f"header {show(header.strip())}")
@@ -162,23 +174,31 @@ def _array(data: bytes, name: str) -> NDArray[Any]:
             raise ValueError(f"values of type {descr!r}")
         dtype = np.dtype(descr)
         shape = tuple(int(dimension) for dimension in re.findall(r"\d+", dimensions))
-        needed = math.prod(shape) * dtype.itemsize
-        if needed != len(content):
-            raise ValueError(f"shape {shape} needs {needed} bytes, {len(content)} are there")
+        needed, there = math.prod(shape) * dtype.itemsize, num_bytes - begin
+        if needed == there:
+            require_memory(needed, name)
+            content = file.read()
+            there = len(content)
+        if needed != there:
+            raise ValueError(f"shape {shape} needs {needed} bytes, {there} are there")
         array = np.frombuffer(content, dtype=dtype)
         return array.reshape(shape, order="F" if fortran_order == "True" else "C")
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(name, f"not a readable array: {error}") from None
 
 
-def _split(data: bytes) -> tuple[str, memoryview]:
-    """Return the header of an npy file and what follows."""
-    width = {1: 2, 2: 4}.get(data[6]) if len(data) > 7 else None
-    if not data.startswith(npy.MAGIC_PREFIX) or width is None:
-        raise ValueError(f"begins with {show(data[:8])}, not as version 1 or 2 of the npy format")
-    begin = 8 + width
-    end = begin + int.from_bytes(data[8:begin], "little")
-    return data[begin:end].decode("latin-1"), memoryview(data)[end:]
+def _header(file: IO[bytes]) -> tuple[str, int]:
+    """Return the header of an npy file, and where the content begins."""
+    start = file.read(8)
+    width = {1: 2, 2: 4}.get(start[6]) if len(start) > 7 else None
+    if not start.startswith(npy.MAGIC_PREFIX) or width is None:
+        raise ValueError(f"begins with {show(start)}, not as version 1 or 2 of the npy format")
+    length = int.from_bytes(file.read(width), "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"its header has {length} bytes")
+    return file.read(length).decode("latin-1"), 8 + width + length
 
 
 def _models(value: object, expert_bytes: NDArray[Any]) -> tuple[Model, ...]:

@@ -48,6 +48,10 @@ StrPath = str | os.PathLike[str]
 INSTANCE_SUFFIXES = (".json", ".json.gz", ".npz")
 PLACEMENT_SUFFIXES = (".json", ".json.gz")
 _COMPRESSION = 6
+_MOST_COMPRESSION = 1032  # of deflate: a code of one bit for 258 bytes, two of them for a byte
+
+MOST_TEXT_BYTES = 2**30
+"""Longest text in a ``.json.gz``; decoded it takes ten times as much memory."""
 
 
 def read_instance(path: StrPath) -> Instance:
@@ -209,10 +213,23 @@ def _compressed(data: bytes, suffix: str) -> bytes:
     return file.getvalue()
 
 
+def _check_length(data: bytes) -> None:
+    """Refuse compressed text that is absurdly long, before memory is taken for it."""
+    if len(data) * _MOST_COMPRESSION <= MOST_TEXT_BYTES:
+        return
+    length = 0
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        while chunk := stream.read1(2**20):
+            length += len(chunk)
+            if length > MOST_TEXT_BYTES:
+                raise InputError("", f"more than {MOST_TEXT_BYTES} bytes of text; use .npz")
+
+
 def _decompressed(data: bytes, suffix: str) -> bytes:
     if suffix != ".json.gz":
         return data
     try:
+        _check_length(data)
         return gzip.decompress(data)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError("", f"not a whole gzip file: {error}") from None

@@ -4,6 +4,7 @@ All functions return indices into the users of the network file, int64 (requests
 """
 
 import csv
+import io
 import os
 import re
 from pathlib import Path
@@ -128,7 +129,7 @@ def _from_json(data: bytes, num_requests: int, users: tuple[str, ...]) -> list[i
 def _from_csv(data: bytes, num_requests: int, users: tuple[str, ...]) -> list[int]:
     try:
         text = data.decode("utf-8-sig")
-        lines = list(csv.reader(text.splitlines(), strict=True))
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError("", f"not a CSV file: {error}") from None
     if not lines or lines[0] != ["request", "user"]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instances import memory
 from instances.archive import archive_bytes, instance_from_archive
 from instances.errors import InputError
 from instances.problem import ARRAYS
@@ -252,3 +253,15 @@ def test_any_damage_is_refused_or_harmless(data, instance):
     except InputError:
         return
     assert read.checksum() == instance.checksum()  # CRC: only what carries no content may change
+
+
+def test_absurd_sizes_are_refused_before_memory_is_taken(tiny, monkeypatch):
+    """A few kilobytes that unfold to far more, with a header that says so."""
+    monkeypatch.setattr(memory, "physical_memory_bytes", lambda: 10**6)
+    arrays = {**contents(tiny), "demand_rate": np.zeros(10**6)}
+    data = packed(arrays, np.savez_compressed)
+    assert len(data) < 20_000
+    with pytest.raises(
+        InputError, match=r"^demand_rate: needs 8000000 bytes, this machine has 10+$"
+    ):
+        instance_from_archive(data)

@@ -270,6 +270,16 @@ def test_a_link_stays_a_link(tmp_path):
     assert (tmp_path / "target.bin").read_bytes() == b"new"
 
 
+def test_absurdly_long_text_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST_TEXT_BYTES", 10**6)
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(b" " * (10**6 + 1)))
+    assert path.stat().st_size < 2000
+    assert refusal(read_instance, path) == f"{path}: more than 1000000 bytes of text; use .npz"
+    path.write_bytes(gzip.compress(b" " * 10**6))
+    assert "not JSON" in refusal(read_instance, path)
+
+
 def test_devices_and_folders_are_not_replaced(tmp_path):
     assert refusal(write_atomically, "/dev/null", b"x") == "/dev/null: not a regular file"
     assert refusal(write_atomically, tmp_path, b"x") == f"{tmp_path}: not a regular file"
