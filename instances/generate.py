@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from instances.problem import Instance
 
 OPTIONS = ("routing", "precision")
-"""Options of families that have a flag."""
+"""Options of families that have a flag of their own."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision", metavar="NAME", help="width of the stored weights, for example bf16 or fp8"
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any option of the family, for example backhaul=ring; repeatable; moeplace list "
+        "families --json names them and their values",
     )
     parser.add_argument(
         "-o",
@@ -48,6 +56,13 @@ def make(arguments: argparse.Namespace) -> "Instance":
     family = FAMILIES.get(arguments.family)
     given = {name: getattr(arguments, name) for name in OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
+    for text in arguments.option:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError("--option", f"{text!r} is not NAME=VALUE")
+        if name in options:
+            raise InputError("--option", f"{name} is given twice, as {options[name]} and {value}")
+        options[name] = value
     size = family.sizes[0] if arguments.size is None else arguments.size
     return family.generate(size, arguments.seed, **options)
 

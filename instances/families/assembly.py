@@ -10,7 +10,8 @@ from instances.architectures import Architecture
 from instances.demand import Demand, join_demands, merge_choices
 from instances.draws import Draws
 from instances.model import Model
-from instances.network import LATENCY_DIGITS, ExpertCall, NetworkSpec, draw_network
+from instances.network import LATENCY_DIGITS, ExpertCall, draw_network
+from instances.network_spec import URBAN_MICRO, NetworkSpec
 from instances.problem import Instance
 from instances.rounding import round_significant
 from instances.routing import Router, draw_choices
@@ -55,7 +56,8 @@ def assemble(
     *,
     workloads: tuple[Workload, ...],
     servers: int,
-    spec: NetworkSpec | None = None,
+    spec: NetworkSpec = URBAN_MICRO,
+    hidden: tuple[str, str] = ("bf16", "bf16"),
 ) -> Instance:
     """Draw an instance.
 
@@ -72,8 +74,9 @@ def assemble(
         Number of edge servers.
     spec
         What the network is drawn from.
+    hidden
+        Precision of the hidden state on its way to an expert, and of the output on its way back.
     """
-    spec = spec or NetworkSpec()
     users = sum(workload.users for workload in workloads)
     network = draw_network(Draws(*stream, "network"), users=users, servers=servers, spec=spec)
     models = tuple(
@@ -82,7 +85,7 @@ def assemble(
     shares = _shares(Draws(*stream, "shares"), users)
     first_user = [0, *np.cumsum([workload.users for workload in workloads]).tolist()]
     user_model = np.repeat(np.arange(len(workloads)), np.diff(first_user))
-    calls = [ExpertCall.of(workload.architecture) for workload in workloads]
+    calls = [ExpertCall.of(workload.architecture, *hidden) for workload in workloads]
     latency_ms = np.stack([network.latency_ms(call) for call in calls])
     cloud_ms = np.stack([network.cloud_latency_ms(call) for call in calls])
     device_ms = [1e3 * call.flops / (spec.device_tflops * 1e12) for call in calls]

@@ -12,6 +12,7 @@ from functools import partial
 
 from instances.architectures import ARCHITECTURES, PRECISIONS
 from instances.families.assembly import MIXED_PRECISION, Workload, assemble
+from instances.families.networks import NETWORK_OPTIONS, hidden_state, network_spec
 from instances.families.spec import FAMILIES, Family, Request
 from instances.problem import Instance
 from instances.routing import FINE_GRAINED, MIXTRAL_LIKE, ROUTINGS, Router
@@ -121,7 +122,14 @@ def _build(spec: ArchitectureClass, routing: str | None, request: Request) -> In
         router=spec.routers[routing or request.options["routing"]],
     )
     stream = (spec.name, request.size, request.seed)
-    return assemble(request.name, stream, workloads=(workload,), servers=shape.servers)
+    return assemble(
+        request.name,
+        stream,
+        workloads=(workload,),
+        servers=shape.servers,
+        spec=network_spec(request.options),
+        hidden=hidden_state(request.options),
+    )
 
 
 def register_twins(
@@ -136,7 +144,7 @@ def register_twins(
     """Register a family and its twin with independent draws.
 
     ``build`` gets the fixed routing of the twin, or None where the request has it as an option;
-    without ``precisions`` there is no such option.
+    without ``precisions`` there is no such option. Both have those of the network.
     """
     widths = {"precision": precisions} if precisions else {}
     FAMILIES.register(
@@ -146,7 +154,7 @@ def register_twins(
             source=source,
             sizes=sizes,
             build=partial(build, None),
-            options={"routing": ROUTINGS, **widths},
+            options={"routing": ROUTINGS, **widths, **NETWORK_OPTIONS},
         )
     )
     FAMILIES.register(
@@ -156,7 +164,7 @@ def register_twins(
             source=source,
             sizes=sizes,
             build=partial(build, "lognormal"),
-            options=widths,
+            options={**widths, **NETWORK_OPTIONS},
         )
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from instances.architectures import ARCHITECTURES
 from instances.families.assembly import MIXED_PRECISION, Workload, assemble
 from instances.families.classes import register_twins
+from instances.families.networks import hidden_state, network_spec
 from instances.families.spec import Request
 from instances.problem import Instance
 from instances.routing import FINE_GRAINED, MIXTRAL_LIKE, Router
@@ -90,7 +91,14 @@ def _build(routing: str | None, request: Request) -> Instance:
         for part in parts
     )
     stream = ("mixed", request.size, request.seed)
-    return assemble(request.name, stream, workloads=workloads, servers=servers)
+    return assemble(
+        request.name,
+        stream,
+        workloads=workloads,
+        servers=servers,
+        spec=network_spec(request.options),
+        hidden=hidden_state(request.options),
+    )
 
 
 register_twins(

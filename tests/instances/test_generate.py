@@ -21,6 +21,15 @@ def test_an_instance_is_written(tmp_path, capsys):
     )
 
 
+def test_any_option_of_the_family_may_be_given(tmp_path):
+    output = tmp_path / "x.json"
+    arguments = ["switch", "--option", "backhaul=ring", "--option", "cells=uma"]
+    assert main([*arguments, "-o", str(output)]) == 0
+    expected = generate("switch", size="tiny", seed=0, backhaul="ring", cells="uma")
+    assert read_instance(output).name == expected.name == "switch-tiny-s0-uma-ring"
+    assert read_instance(output).checksum() == expected.checksum()
+
+
 def test_the_smallest_size_and_seed_0_are_the_defaults(tmp_path):
     output = tmp_path / "x.json"
     assert main(["switch", "-o", str(output)]) == 0
@@ -35,6 +44,13 @@ def test_the_smallest_size_and_seed_0_are_the_defaults(tmp_path):
         (["mixtral", "--seed", "-1"], "error: seed: -1 is not a whole number >= 0"),
         (["mixtral", "--routing", "x"], "error: routing: 'x' is not one of linear-router"),
         (["tiny", "--precision", "bf16"], "error: precision: family 'tiny' has no such option"),
+        (["mixtral", "--option", "backhaul=star"], "error: backhaul: 'star' is not one of neighb"),
+        (["mixtral", "--option", "backhaul"], "error: --option: 'backhaul' is not NAME=VALUE"),
+        (["mixtral", "--option", "=ring"], "error: --option: '=ring' is not NAME=VALUE"),
+        (
+            ["mixtral", "--precision", "int4", "--option", "precision=fp8"],
+            "error: --option: precision is given twice, as int4 and fp8",
+        ),
         (["tiny", "-o", "x.txt"], r"error: x\.txt: unknown kind of file"),
     ],
 )
