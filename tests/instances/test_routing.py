@@ -9,7 +9,7 @@ import pytest
 from instances.draws import Draws
 from instances.errors import InputError
 from instances.routing import FINE_GRAINED, MIXTRAL_LIKE, ROUTINGS, UNIFORM, draw_choices
-from instances.routing_statistics import (
+from instances.routing.statistics import (
     cosine,
     distinct_sets,
     lognormal_sigma,
