@@ -87,11 +87,12 @@ def archive_bytes(instance: Instance) -> bytes:
             member = zipfile.ZipInfo(name + _SUFFIX, date_time=_DATE)
             member.create_system = _UNIX
             member.external_attr = _MODE
-            archive.writestr(member, _npy_bytes(array))
+            archive.writestr(member, npy_bytes(array))
     return file.getvalue()
 
 
-def _npy_bytes(array: NDArray[Any]) -> bytes:
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """Return the content of an npy file, the same for equal arrays."""
     file = io.BytesIO()
     little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
     npy.write_array(file, little_endian, version=(1, 0), allow_pickle=False)
@@ -156,6 +157,17 @@ def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
         if name not in arrays:
             raise InputError(name, "the array is missing")
     return arrays
+
+
+def read_npy(data: bytes, name: str) -> NDArray[Any]:
+    """Return the array of an npy file; ``name`` is for messages.
+
+    Raises
+    ------
+    InputError
+        When it is not such a file, or the array is not of plain numbers.
+    """
+    return _array(io.BytesIO(data), len(data), name)
 
 
 def _array(file: IO[bytes], num_bytes: int, name: str) -> NDArray[Any]:

@@ -187,7 +187,7 @@ def _frequencies(weight: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     without = np.zeros(weight.size)
     for j in range(size):
         without += before[:-1, j] * behind[1:, size - 1 - j]
-    return weight * without / behind[0, size]
+    return np.asarray(weight * without / behind[0, size])
 
 
 def _sums_behind(weight: NDArray[np.float64], size: int) -> NDArray[np.float64]:

@@ -12,16 +12,35 @@ from pathlib import Path
 from instances.architectures import ARCHITECTURES, Architecture
 from instances.errors import InputError
 from instances.files import read_bytes, write_atomically
-from instances.importers import archive_routes, csv_counts, csv_routes
+from instances.importers import (
+    archive_routes,
+    csv_counts,
+    csv_routes,
+    imatrix,
+    megatron,
+    parquet_routes,
+    sglang,
+    vllm,
+)
 from instances.importers.detection import form_of
 from instances.importers.form import Form, Recording
 from instances.importers.recordings import example_counts, example_routes
 from instances.registry import Registry
+from instances.traces import Counts, Routes
 
 __all__ = ["FORMS", "Form", "Recording", "read_recording", "write_example"]
 
 FORMS = Registry[Form]("form")
-for _module in (archive_routes, csv_routes, csv_counts):
+for _module in (
+    archive_routes,
+    csv_routes,
+    parquet_routes,
+    vllm,
+    sglang,
+    megatron,
+    csv_counts,
+    imatrix,
+):
     FORMS.register(_module.FORM)
 
 
@@ -60,8 +79,17 @@ def read_recording(
         raise error.in_file(os.fspath(path)) from None
 
 
-def write_example(path: str | os.PathLike[str], form: str) -> None:
+def write_example(path: str | os.PathLike[str], form: str, *, counts: bool = False) -> None:
     """Write a small file of a form, with the field names that the system uses.
+
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        Name of the form, a key of :data:`FORMS`.
+    counts
+        Whether to write counts where a form holds routes, too.
 
     Raises
     ------
@@ -69,5 +97,8 @@ def write_example(path: str | os.PathLike[str], form: str) -> None:
         When the form is unknown or the file cannot be written.
     """
     known = FORMS.get(form)
-    recording = example_routes() if known.carries_sets else example_counts()
+    kind = Counts if counts else known.holds[0]
+    if kind not in known.holds:
+        raise InputError("form", f"{known.name} holds routes, no counts")
+    recording = example_routes() if kind is Routes else example_counts()
     write_atomically(path, known.write(recording))

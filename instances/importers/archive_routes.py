@@ -23,7 +23,7 @@ FORM = Form(
     name="routes",
     about="moeplace's own npz: experts [token, layer, K] and offsets [request + 1]",
     suffix=".npz",
-    carries_sets=True,
+    holds=(Routes,),
     read=read,
     write=write,
 )

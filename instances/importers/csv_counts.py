@@ -74,7 +74,7 @@ FORM = Form(
     name="counts",
     about="CSV table: layer,expert,count",
     suffix=".csv",
-    carries_sets=False,
+    holds=(Counts,),
     read=read,
     write=write,
 )

@@ -26,7 +26,7 @@ FORM = Form(
     name="csv",
     about="CSV table: request,token,layer,expert_0,...",
     suffix=".csv",
-    carries_sets=True,
+    holds=(Routes,),
     read=read,
     write=write,
 )

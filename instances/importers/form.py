@@ -21,8 +21,8 @@ class Form:
         What writes it, in a few words.
     suffix
         Of its files, as the system names them.
-    carries_sets
-        Whether it says which experts were used together, or only how often each was used.
+    holds
+        Kinds of recordings: routes, counts, or both, the one of the example first.
     read
         Makes a recording of the content of a file and, where that is known, the architecture;
         raises InputError for everything that it does not understand.
@@ -33,6 +33,6 @@ class Form:
     name: str
     about: str
     suffix: str
-    carries_sets: bool
+    holds: tuple[type[Recording], ...]
     read: Callable[[bytes, Architecture | None], Recording]
     write: Callable[[Recording], bytes]

@@ -1,4 +1,4 @@
-"""Arrays as npy and npz files whose bytes depend on nothing but the arrays."""
+"""Arrays as npz files whose bytes depend on nothing but the arrays, and what npz files hold."""
 
 import io
 import zipfile
@@ -6,22 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from instances.archive import read_arrays
+from instances.archive import npy_bytes
 from instances.errors import InputError
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows
-_MEMBER = "array"
-
-
-def npy_bytes(array: NDArray[Any]) -> bytes:
-    """Return the content of an npy file."""
-    file = io.BytesIO()
-    little_endian = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-    npy.write_array(file, little_endian, version=(1, 0), allow_pickle=False)
-    return file.getvalue()
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -37,18 +27,6 @@ def zip_bytes(members: Mapping[str, bytes], *, compression: int) -> bytes:
         for name, data in members.items():
             archive.writestr(zipfile.ZipInfo(name, date_time=_DATE), data, compression)
     return file.getvalue()
-
-
-def array_of_npy(data: bytes) -> NDArray[Any]:
-    """Return the array of an npy file.
-
-    Raises
-    ------
-    InputError
-        When it is not such a file, or the array is not of plain numbers.
-    """
-    whole = zip_bytes({f"{_MEMBER}.npy": data}, compression=zipfile.ZIP_STORED)
-    return read_arrays(whole, (_MEMBER,))[_MEMBER]
 
 
 def names_of_npz(data: bytes) -> list[str]:

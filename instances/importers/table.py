@@ -88,7 +88,9 @@ def routes_of_table(keys: NDArray[np.int64], experts: NDArray[np.int64]) -> Rout
         _check_once(place, keys)
         ordered = np.empty_like(experts)
         ordered[place] = experts
-    return Routes(experts=ordered.reshape(-1, layers, experts.shape[1]), offsets=offsets)
+    return Routes(
+        experts=ordered.astype(np.int16).reshape(-1, layers, experts.shape[1]), offsets=offsets
+    )
 
 
 def table_of_routes(routes: Routes) -> NDArray[np.int64]:
