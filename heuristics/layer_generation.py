@@ -17,6 +17,7 @@ from heuristics.search import Search, Stored
 from heuristics.successive import server_order
 from instances.deadline import Deadline
 from instances.errors import InputError
+from instances.parallel import mapped, require_threads
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm, Guarantee
@@ -24,7 +25,7 @@ from instances.result import Outcome, StopReason
 from instances.rounding_up import round_up, sum_up
 from instances.structure.clauses import build_clauses
 from instances.structure.column_master import Column, Master, Mix
-from instances.structure.label_pricing import TOLERANCE
+from instances.structure.label_pricing import TOLERANCE, Priced
 from instances.structure.layer_problem import LayerProblem, layer_problems
 from instances.structure.storage import usable_bytes
 from instances.structure.upper_weights import bound_of_computed
@@ -66,6 +67,7 @@ def layer_generation(
     *,
     rng: np.random.Generator,
     time_limit: float | None = None,
+    threads: int = 1,
     integer_master: IntegerMaster | None = None,
 ) -> Outcome:
     """F >= LP - (sum of the N largest values of a layer) when pricing is exact, and then LP >= OPT.
@@ -89,19 +91,22 @@ def layer_generation(
 
     Parameters
     ----------
+    threads
+        Threads that price layers and gather their columns side by side; the answer is the same for
+        any number of them, as long as time does not run out.
     integer_master
         Solves the integer master over the gathered columns; by default the search does alone.
 
     Raises
     ------
     InputError
-        When ``integer_master`` is not a function.
+        When ``integer_master`` is not a function, or there are no threads.
     ValueError
         When it chooses two columns of a layer, or more than fits.
     """
     if integer_master is not None and not callable(integer_master):
         raise InputError("integer_master", f"{integer_master!r} is not a function")
-    generation = _Generation(instance, Deadline.after(time_limit))
+    generation = _Generation(instance, Deadline.after(time_limit), require_threads(threads))
     return generation.run(rng, time_limit, integer_master)
 
 
@@ -116,9 +121,10 @@ class _Bound:
 class _Generation:
     """One run: columns first, then whole placements."""
 
-    def __init__(self, instance: Instance, deadline: Deadline) -> None:
+    def __init__(self, instance: Instance, deadline: Deadline, threads: int) -> None:
         self.instance = instance
         self.deadline = deadline
+        self.threads = threads
         clauses = build_clauses(instance)
         self.search = Search(instance, clauses, deadline)
         self.problems: list[LayerProblem] = layer_problems(instance, clauses)
@@ -210,16 +216,21 @@ class _Generation:
 
         Stops when time is up, then some layers have no column.
         """
-        columns: list[Column] = []
-        bounds: list[float] = []
-        is_exact = True
-        for number, (problem, pricer) in enumerate(zip(self.problems, self.pricers, strict=True)):
+
+        def price_layer(number: int) -> Priced | None:
             if until.passed:
-                return columns, False
-            found = pricer.price(price[problem.servers], until)
-            columns.append(self.column(number, found.stored))
-            bounds.append(found.bound_ms)
-            is_exact = is_exact and found.is_exact
+                return None
+            return self.pricers[number].price(price[self.problems[number].servers], until)
+
+        layers = mapped(price_layer, range(len(self.problems)), self.threads)
+        found = [priced for priced in layers if priced is not None]
+        columns = [
+            self.column(number, priced.stored)
+            for number, priced in enumerate(layers)
+            if priced is not None
+        ]
+        if len(found) < len(layers):
+            return columns, False
         storage = sum(
             (
                 Fraction(p) * size
@@ -229,10 +240,12 @@ class _Generation:
         )
         # F(X) = sum of (F_l(X) - price * bytes) + price * bytes <= sum of bounds + price * storage
         # for any prices >= 0. Pricing has added what it may have lost by rounding.
-        bound = bound_of_computed(self.instance, sum_up([*bounds, round_up(storage)]))
+        bound = bound_of_computed(
+            self.instance, sum_up([*(priced.bound_ms for priced in found), round_up(storage)])
+        )
         if bound < self.bound.saving_ms:
             self.bound = _Bound(bound, price)
-        return columns, is_exact
+        return columns, all(priced.is_exact for priced in found)
 
     def column(self, number: int, part: Stored) -> Column:
         """Make a column of one layer's placement."""
@@ -293,10 +306,11 @@ class _Generation:
         for column in master.columns:
             seeds[column.problem].append(column.stored)
         slack = self.bound.saving_ms - self.search.saving(best)
-        return [
-            build_pool(problem, known, mix.price, slack)
-            for problem, known in zip(self.problems, seeds, strict=True)
-        ]
+        return mapped(
+            lambda number: build_pool(self.problems[number], seeds[number], mix.price, slack),
+            range(len(seeds)),
+            self.threads,
+        )
 
     def by_integer_master(
         self, pools: Sequence[Pool], mix: Mix, best: Stored, integer_master: IntegerMaster

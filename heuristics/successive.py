@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from heuristics.ejection import EjectionSearch, affordable_cycles
 from instances.deadline import Deadline
 from instances.errors import InputError
+from instances.parallel import mapped, require_threads
 from instances.placement import Placement
 from instances.problem import MAX_BYTES, Instance
 from instances.registry import Algorithm, Guarantee
@@ -74,6 +76,7 @@ def successive_hull_pass(
     rng: np.random.Generator,
     time_limit: float | None = None,
     order: Sequence[str] | None = None,
+    threads: int = 1,
 ) -> Placement:
     """Each server gains >= (1 - B / Q_n) of its best gain, B the bytes of the largest layer.
 
@@ -92,11 +95,14 @@ def successive_hull_pass(
     order
         Names of all servers in the order in which they are filled; by default those first whose
         clauses are worth most.
+    threads
+        Threads that work on layers side by side; the answer is the same for any number of them, as
+        long as time does not run out.
     """
     del rng
     clauses = build_clauses(instance)
     deadline = Deadline.after(time_limit)
-    return Placement(_hull_pass(instance, clauses, deadline, order))
+    return Placement(_hull_pass(instance, clauses, deadline, order, threads))
 
 
 def successive_hull(
@@ -105,6 +111,7 @@ def successive_hull(
     rng: np.random.Generator,
     time_limit: float | None = None,
     order: Sequence[str] | None = None,
+    threads: int = 1,
     cycles: int = 16,
 ) -> Placement:
     """F >= that of successive-hull-pass, and all its guarantees: it starts with that pass.
@@ -123,19 +130,23 @@ def successive_hull(
     order
         Names of all servers in the order in which they are filled; by default those first whose
         clauses are worth most.
+    threads
+        Threads that work on layers side by side; the answer is the same for any number of them, as
+        long as time does not run out.
     cycles
         Most cycles of ejection chains.
 
     Raises
     ------
     InputError
-        When ``order`` does not list every server once, or ``cycles`` is not a whole number >= 0.
+        When ``order`` does not list every server once, ``threads`` is not a whole number >= 1, or
+        ``cycles`` is not a whole number >= 0.
     """
     if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 0:
         raise InputError("cycles", f"{cycles!r} is not a whole number >= 0")
     clauses = build_clauses(instance)
     deadline = Deadline.after(time_limit)
-    stored = _hull_pass(instance, clauses, deadline, order)
+    stored = _hull_pass(instance, clauses, deadline, order, threads)
     cycles = min(cycles, affordable_cycles(instance, clauses, _CHAIN_STEPS))
     if cycles:
         stored = EjectionSearch(instance, clauses, deadline).searched(stored, rng, cycles)
@@ -143,10 +154,20 @@ def successive_hull(
 
 
 def _hull_pass(
-    instance: Instance, clauses: Clauses, deadline: Deadline, order: Sequence[str] | None
+    instance: Instance,
+    clauses: Clauses,
+    deadline: Deadline,
+    order: Sequence[str] | None,
+    threads: int,
 ) -> NDArray[np.bool_]:
     return _one_server_after_the_other(
-        instance, clauses, hull_curves, deadline, order, num_bins=HULL_BINS
+        instance,
+        clauses,
+        hull_curves,
+        deadline,
+        order,
+        num_bins=HULL_BINS,
+        threads=require_threads(threads),
     )
 
 
@@ -199,13 +220,21 @@ def _one_server_after_the_other(
     order: Sequence[str] | None,
     *,
     num_bins: int | None = None,
+    threads: int = 1,
 ) -> NDArray[np.bool_]:
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     for server in server_order(instance, clauses, order):
         if deadline.passed:
             break
         stored[server] = best_response(
-            instance, clauses, stored, server, curves_of, deadline, num_bins=num_bins
+            instance,
+            clauses,
+            stored,
+            server,
+            curves_of,
+            deadline,
+            num_bins=num_bins,
+            threads=threads,
         )
     return stored
 
@@ -219,6 +248,7 @@ def best_response(
     deadline: Deadline,
     *,
     num_bins: int | None = None,
+    threads: int = 1,
 ) -> NDArray[np.bool_]:
     """Return the experts that gain most on one server while the others stay as they are; bool (X,).
 
@@ -227,12 +257,14 @@ def best_response(
     """
     capacity = int(instance.capacity_bytes[server])
     part = residual_of(clauses, stored, server)
-    curves: list[Curve] = []
-    for layer in range(instance.num_layers):
+
+    def curves_of_layer(layer: int) -> list[Curve]:
         if deadline.passed:
-            break
-        curves += curves_of(layer_part(part, layer, instance.expert_bytes), capacity)
-    total = add_all(curves, capacity, deadline, num_bins=num_bins)
+            return []
+        return curves_of(layer_part(part, layer, instance.expert_bytes), capacity)
+
+    curves = chain.from_iterable(mapped(curves_of_layer, range(instance.num_layers), threads))
+    total = add_all(list(curves), capacity, deadline, num_bins=num_bins)
     chosen = np.zeros(instance.num_experts, dtype=np.bool_)
     for experts in total.choices(len(total) - 1):
         chosen[experts] = True

@@ -36,7 +36,7 @@ def find(
         slot = (slot + 1) & mask
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def explore(
     seeds: NDArray[np.int64],
     seed_value: NDArray[np.float64],

@@ -14,7 +14,7 @@ OPEN = 1 << 62
 """Depth at which a clause was lost, for one that is not."""
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def branch(
     sets: NDArray[np.int64],
     offsets: NDArray[np.int64],

@@ -324,7 +324,7 @@ def put_first(
     return middle, clause_middle
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def hull_order(
     weight: NDArray[np.float64],
     offsets: NDArray[np.int64],

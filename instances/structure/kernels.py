@@ -369,7 +369,7 @@ def residual(
     return clause[:count].copy(), offsets[: count + 1].copy(), experts[:end].copy()
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def subset_values(
     weight: NDArray[np.float64],
     offsets: NDArray[np.int64],
@@ -395,7 +395,7 @@ def subset_values(
     return table
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def best_by_count(
     table: NDArray[np.float64], num_bits: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -412,7 +412,7 @@ def best_by_count(
     return best, mask
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def subset_bytes(bit_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the sum of sizes of every subset."""
     total = np.zeros(1 << bit_bytes.shape[0], np.int64)

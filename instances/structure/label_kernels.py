@@ -90,7 +90,7 @@ def credit(
             h[bits[entry], sets[c]] += split[entry]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def improve_split(
     weight: NDArray[np.float64],
     sets: NDArray[np.int64],
@@ -220,7 +220,7 @@ def single_worth(
     meeting(h, worth)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def ascend(
     weight: NDArray[np.float64],
     sets: NDArray[np.int64],

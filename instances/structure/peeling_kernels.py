@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from instances.structure.closure_kernels import entries_of_experts
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def peel(
     weight: NDArray[np.float64],
     offsets: NDArray[np.int64],
