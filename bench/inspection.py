@@ -131,7 +131,7 @@ def _require_kinds(connection: sqlite3.Connection, table: str, columns: _Columns
     noun = next(_NOUNS[kind] for name, kind, _ in columns if name == column)
     if column in TRUTH:
         noun = "0 or 1"
-    raise InputError(f"{table} {row}, {column}", f"{show(value)} is not {noun}")
+    raise InputError(f"{table} {show(row)}, {column}", f"{show(value)} is not {noun}")
 
 
 def decode_placement(data: bytes) -> dict[str, Any]:
