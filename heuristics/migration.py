@@ -58,7 +58,7 @@ class Migration:
 
     Guarantee: none beyond that, since an expert that is loaded may gain only with others (P4). How
     far a placement is from the best within its budget, ``bound_within`` in ``instances/moves.py``
-    says for the instance at hand. On tiny instances it gains 0.72 of the best at least, and 0.996 on
+    says for the instance at hand. On tiny instances it gains at least 0.72 of the best, 0.996 on
     average (99 cases with 14 places for experts, against all placements).
 
     A price on loaded bytes makes no new kind of problem (:func:`with_price_of_moves`), so at each
