@@ -275,7 +275,8 @@ def neighbours(sites: NDArray[np.float64], distance_m: float) -> list[tuple[int,
 
 
 def _draw_delays(draws: Draws, links: int, spec: NetworkSpec) -> list[float]:
-    return round_significant(draws.between(*spec.hop_delay_ms, links), LATENCY_DIGITS).tolist()
+    delays = round_significant(draws.between(*spec.hop_delay_ms, links), LATENCY_DIGITS)
+    return [float(delay) for delay in delays]
 
 
 def _choices(draws: Draws, choices: tuple[float, ...], count: int, default: float) -> list[float]:

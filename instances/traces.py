@@ -197,7 +197,7 @@ def instance_from_routes(
     InputError
         When the parts do not fit each other.
     """
-    model, call = _resolved(model, precision)
+    model, call = _resolved(model, precision, network)
     _check_fit(routes, model)
     num_users = len(network.user_names)
     users = deal(routes.num_requests, num_users) if grouping is None else grouping
@@ -254,7 +254,7 @@ def instance_from_counts(
     InputError
         When the parts do not fit each other, or no sets have these counts.
     """
-    model, call = _resolved(model, precision)
+    model, call = _resolved(model, precision, network)
     for what, found, needed in (
         ("layers", counts.num_layers, model.layers),
         ("experts", counts.num_experts, model.experts),
@@ -282,12 +282,14 @@ def instance_from_counts(
     return _assembled(f"{name}-independent-{sets}", model, call, network, demand)
 
 
-def _resolved(model: str | Model, precision: str) -> tuple[Model, ExpertCall | None]:
+def _resolved(
+    model: str | Model, precision: str, network: NetworkFile
+) -> tuple[Model, ExpertCall | None]:
     """Return the model and, of a named architecture, what a call of an expert moves."""
     if isinstance(model, Model):
         return model, None
     architecture = ARCHITECTURES.get(model)
-    return architecture.model(precision=precision), ExpertCall.of(architecture)
+    return architecture.model(precision=precision), network.call_of(architecture)
 
 
 def _assembled(

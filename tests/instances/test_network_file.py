@@ -129,7 +129,7 @@ WRONG = [
     (MEASURED, "[4.8, 9.5, 16.2]", "[4.8, 9.5]", "users[0].latency_ms: 2 values where 3 are"),
     (MEASURED, "[4.8, 9.5, 16.2]", "[4.8, 9.5, -1]", "users[0].latency_ms[2]: -1 is not in 0"),
     (MEASURED, "[4.8, 9.5, 16.2]", "[4.8, inf, 1]", "users[0].latency_ms[1]: inf is not a finite"),
-    (MEASURED, "[4.8, 9.5, 16.2]", "4.8", "users[0].latency_ms: 4.8 is not a list"),
+    (MEASURED, "[4.8, 9.5, 16.2]", "4.8", "users[0].latency_ms: 4.8 is not a list, nor"),
     (MEASURED, "latency_ms = [4.8, 9.5, 16.2]\n", "", "users[0].latency_ms: the field is missing"),
     (MEASURED, "cloud_latency_ms = 48.0\n", "", "users[0].cloud_latency_ms: the field is missing"),
     (
@@ -138,7 +138,8 @@ WRONG = [
         "cloud_latency_ms = true",
         "users[0].cloud_latency_ms: t",
     ),
-    (MEASURED, "= 48.0\n", "= 48.0\nsite = 'office'\n", "users[0].site: unknown field"),
+    (MEASURED, "= 48.0\n", "= 48.0\nsite = 'office'\n", "users[0].uplink_mbps: the field is mi"),
+    (MEASURED, "= 48.0\n", "= 48.0\nplace = 'office'\n", "users[0].place: unknown field"),
     (
         MEASURED,
         "= 48.0\n",
@@ -196,6 +197,13 @@ def test_mistakes_are_refused_in_one_line(tmp_path, text, old, new, message):
     assert "\n" not in str(info.value)
 
 
+def test_yaml_is_refused_by_its_name(tmp_path):
+    for name in ("net.yaml", "net.YML"):
+        (tmp_path / name).write_text(MEASURED)
+        with pytest.raises(InputError, match=rf"{name}: YAML is not read: write the network as"):
+            read_network(tmp_path / name)
+
+
 def test_missing_parts_are_refused():
     cases = {
         r"^cloud: is missing; users\[0\]": re.sub(r"\[cloud\][^\[]*", "", CONNECTED),
@@ -239,7 +247,8 @@ def test_json_says_the_same_and_the_header_may_be_left_out(tmp_path):
     networks = [read_network(tmp_path / name) for name in ("net.json", "bare.json", "net.toml")]
     for network in networks:
         assert network.server_names == networks[2].server_names
-        assert network.measured == networks[2].measured
+        assert np.array_equal(network.measured_ms, networks[2].measured_ms)
+        assert np.array_equal(network.measured_cloud_ms, networks[2].measured_cloud_ms)
     (tmp_path / "net.json").write_text('{"servers": [], "users": [1], "server": 2}')
     with pytest.raises(InputError, match=r"net\.json: server: unknown field"):
         read_network(tmp_path / "net.json")
