@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 OPTIONS = ("routing", "precision")
 """Options of families that have a flag of their own."""
 
+ROUTER_SUFFIXES = (".json", ".json.gz")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -20,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", metavar="SIZE", help="default: the family's smallest")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(
-        "--routing", metavar="NAME", help="how tokens choose experts; default: the family's own"
+        "--routing",
+        metavar="NAME|FILE",
+        help="how tokens choose experts: linear-router, lognormal, uniform, or a .json file that "
+        "moeplace fit has written; default: the family's own",
     )
     parser.add_argument(
         "--precision", metavar="NAME", help="width of the stored weights, for example bf16 or fp8"
@@ -64,6 +69,11 @@ def make(arguments: argparse.Namespace) -> "Instance":
             raise InputError("--option", f"{name} is given twice, as {options[name]} and {value}")
         options[name] = value
     size = family.sizes[0] if arguments.size is None else arguments.size
+    if options.get("routing", "").lower().endswith(ROUTER_SUFFIXES):
+        from instances.routing.files import read_router
+
+        router = read_router(options.pop("routing"))
+        return family.generate_routed(size, arguments.seed, router, **options)
     return family.generate(size, arguments.seed, **options)
 
 

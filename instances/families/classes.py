@@ -119,7 +119,7 @@ def _build(spec: ArchitectureClass, routing: str | None, request: Request) -> In
         precision=request.options["precision"],
         users=shape.users,
         tokens=shape.tokens,
-        router=spec.routers[routing or request.options["routing"]],
+        router=request.router or spec.routers[routing or request.options["routing"]],
     )
     stream = (spec.name, request.size, request.seed)
     return assemble(
@@ -140,11 +140,13 @@ def register_twins(
     sizes: tuple[str, ...],
     build: Callable[[str | None, Request], Instance],
     precisions: tuple[str, ...],
+    takes_router: bool,
 ) -> None:
     """Register a family and its twin with independent draws.
 
     ``build`` gets the fixed routing of the twin, or None where the request has it as an option;
-    without ``precisions`` there is no such option. Both have those of the network.
+    without ``precisions`` there is no such option. Both have those of the network; a router of the
+    user's own is for the family alone.
     """
     widths = {"precision": precisions} if precisions else {}
     FAMILIES.register(
@@ -155,6 +157,7 @@ def register_twins(
             sizes=sizes,
             build=partial(build, None),
             options={"routing": ROUTINGS, **widths, **NETWORK_OPTIONS},
+            takes_router=takes_router,
         )
     )
     FAMILIES.register(
@@ -177,4 +180,5 @@ for _spec in CLASSES:
         sizes=tuple(_spec.shapes),
         build=partial(_build, _spec),
         precisions=PRECISION_CHOICES,
+        takes_router=True,
     )

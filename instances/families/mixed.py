@@ -108,4 +108,5 @@ register_twins(
     sizes=tuple(PARTS),
     build=_build,
     precisions=(),
+    takes_router=False,  # each model has a router of its own
 )

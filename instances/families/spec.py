@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from instances.errors import InputError
 from instances.problem import Instance
 from instances.registry import Registry
+from instances.routing import Router
+from instances.routing.files import NamedRouter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +21,17 @@ class Request:
     options
         All options of the family, with their defaults where the user gave none.
     name
-        ``{family}-{size}-s{seed}``, followed by the options that differ from their defaults.
+        ``{family}-{size}-s{seed}``, followed by the options that differ from their defaults and
+        the name of the router.
+    router
+        A router of the user's own, instead of what ``options`` say of routing.
     """
 
     size: str
     seed: int
     options: Mapping[str, str]
     name: str
+    router: Router | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,8 @@ class Family:
         Makes the instance.
     options
         Values that each option may take; the first is the default.
+    takes_router
+        Whether tokens can be routed by a router of the user's own.
     """
 
     name: str
@@ -54,6 +62,7 @@ class Family:
     sizes: tuple[str, ...]
     build: Callable[[Request], Instance]
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    takes_router: bool = False
 
     def generate(self, size: str, seed: int, **options: str) -> Instance:
         """Make one instance.
@@ -72,6 +81,34 @@ class Family:
         InputError
             When the size, the seed or an option is not valid.
         """
+        return self._build(size, seed, options, None)
+
+    def generate_routed(
+        self, size: str, seed: int, router: NamedRouter, **options: str
+    ) -> Instance:
+        """Make one instance whose tokens a router of the user's own routes.
+
+        Parameters
+        ----------
+        size, seed, options
+            As for :meth:`generate`, but without the option ``routing``.
+        router
+            For example a fitted one; the instance's name ends in its name.
+
+        Raises
+        ------
+        InputError
+            When the size, the seed or an option is not valid, or the family takes no router.
+        """
+        if not self.takes_router:
+            raise InputError("routing", f"family {self.name!r} takes no router of one's own")
+        if "routing" in options:
+            raise InputError("routing", f"given twice: {options['routing']!r} and a router")
+        return self._build(size, seed, options, router)
+
+    def _build(
+        self, size: str, seed: int, options: Mapping[str, str], router: NamedRouter | None
+    ) -> Instance:
         if size not in self.sizes:
             raise InputError("size", f"{size!r} is not one of {', '.join(self.sizes)}")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
@@ -84,12 +121,15 @@ class Family:
                 raise InputError(name, f"{value!r} is not one of {', '.join(self.options[name])}")
         chosen = {name: options.get(name, values[0]) for name, values in self.options.items()}
         changed = [f"-{chosen[n]}" for n, values in self.options.items() if chosen[n] != values[0]]
+        if router is not None:
+            changed.append(f"-{router.name}")
         return self.build(
             Request(
                 size=size,
                 seed=seed,
                 options=chosen,
                 name=f"{self.name}-{size}-s{seed}{''.join(changed)}",
+                router=None if router is None else router.router,
             )
         )
 
