@@ -1,4 +1,4 @@
-"""Step curves of the report: performance profiles and quantile plots of time."""
+"""Step curves of the report: performance profiles, quantile plots, and gaps over time."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from bench.anytime import mean_gaps
 from bench.drawing import (
     INK,
     MUTED,
@@ -20,7 +21,8 @@ from bench.drawing import (
     render,
     shorten,
 )
-from bench.plots import seconds_tick
+from bench.formats import gap_text
+from bench.plots import LEAST_GAP, seconds_tick
 from bench.statistics import cost_table, performance_profile, quantile_curves
 from instances.result import Status
 
@@ -93,10 +95,47 @@ def draw_quantiles(attempts: pd.DataFrame, name: str) -> Drawing | None:
     return _steps(name, title, caption, curves, "time for each instance", "instances", "time")
 
 
+def draw_gaps_over_time(
+    attempts: pd.DataFrame,
+    instances: pd.DataFrame,
+    trajectories: pd.DataFrame | None,
+    name: str,
+) -> Drawing | None:
+    """Draw the mean primal gap of each method over time.
+
+    Parameters
+    ----------
+    attempts, instances, trajectories
+        As for :func:`bench.anytime.mean_gaps`, with ``primal_integral`` in the attempts.
+    name
+        Name of the drawing.
+
+    Returns
+    -------
+    Drawing or None
+        None where no run can be measured.
+    """
+    times, gaps = mean_gaps(attempts, instances, trajectories)
+    if not gaps:
+        return None
+    curves = [(label, times, 100 * each) for label, each in gaps.items()]
+    means = attempts.groupby("label")["primal_integral"].mean().dropna()
+    leader = min(means.index, key=lambda label: (round(means[label], 9), label))
+    title = (
+        f"{leader} has the smallest primal integral: {gap_text(means[leader])} of the time allowed"
+    )
+    caption = (
+        "Mean over runs of the gap to the optimum or, where none is proven, to the best known "
+        f"saving; 100 % before the first placement. The axis is linear below {gap_text(LEAST_GAP)}."
+        " The area below a curve, on a linear axis of time, is the primal integral."
+    )
+    return _steps(name, title, caption, curves, "time since the method began", "mean gap, %", "gap")
+
+
 def _steps(
     name: str, title: str, caption: str, curves: Sequence[Curve], x: str, y: str, unit: str
 ) -> Drawing:
-    tick: Callable[[float], str] = seconds_tick if unit == "time" else "{:g}".format
+    tick: Callable[[float], str] = "{:g}".format if unit == "g" else seconds_tick
 
     def draw(layout: Layout, heading: str) -> Canvas:
         names = [shorten(label, layout.label_letters) for label, _, _ in curves]
@@ -115,7 +154,14 @@ def _steps(
         most = max(float(xs[-1]) for _, xs, _ in curves)
         end = max(most, 1.01 * least) * 1.3
         axes.set_xlim(least, 10.0 ** math.ceil(math.log10(end)) if end < 10 * least else end)
-        axes.set_ylim(0, 1.04 * max(float(ys[-1]) for _, _, ys in curves) or 1.0)
+        if unit == "gap":
+            axes.set_yscale("symlog", linthresh=100 * LEAST_GAP, linscale=0.6)
+            axes.set_ylim(0, 120)
+            axes.yaxis.set_major_locator(FixedLocator([0.0, 0.01, 0.1, 1.0, 10.0, 100.0]))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        else:
+            axes.set_ylim(0, 1.04 * max(float(ys[-1]) for _, _, ys in curves) or 1.0)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
         axes.grid(linewidth=0.8)

@@ -42,6 +42,17 @@ def gap_text(gap: float) -> str:
     return _special(gap) or f"{max(0.0, math.ceil((gap - NOISE) * 1e4)) / 1e2:.2f} %"
 
 
+def beaten_text(gap: float) -> str:
+    """Return a gap to a value that can be beaten; by how much, rounded down, where it is.
+
+    >>> beaten_text(0.00991), beaten_text(-0.0123), beaten_text(-1e-12)
+    ('1.00 %', 'beaten by 1.23 %', '0.00 %')
+    """
+    if gap < -NOISE and math.isfinite(gap):
+        return f"beaten by {math.floor((NOISE - gap) * 1e4) / 1e2:.2f} %"
+    return gap_text(gap)
+
+
 def percent_of_optimum_text(ratio: float) -> str:
     """Return F / F* as a percentage with one decimal, rounded down.
 

@@ -23,7 +23,8 @@ from instances.result import Status, StopReason
 
 NUMBERS = (
     *("saving_ratio", "latency_ratio", "bound_gap", "certified_gap", "seconds", "saving_ms"),
-    *("latency_ms", "bound_saving_ms"),
+    *("latency_ms", "bound_saving_ms", "known_gap", "known_bound_gap", "primal_integral"),
+    "primal_dual_integral",
 )
 
 
@@ -60,6 +61,8 @@ def page_data(summary: Summary, pages: Sequence[InstancePage]) -> Markup:
                 "clauses": int(row["clauses"]),
                 "optimum": number(row["optimum_ms"]),
                 "bound": number(row["bound_ms"]),
+                "reference": number(row["reference_ms"]),
+                "horizon": number(row["horizon_s"]),
             }
             for row in instances.to_dict("records")
         ],
@@ -70,6 +73,7 @@ def page_data(summary: Summary, pages: Sequence[InstancePage]) -> Markup:
             "solved": _flags(attempts["solved"]),
             "unsupported": _flags(attempts["unsupported"]),
             "proven": _flags(attempts["status"] == Status.OPTIMAL),
+            "refuted": _flags(attempts["status"] == Status.ERROR),
             "limited": _flags(attempts["stop_reason"] == StopReason.TIME_LIMIT),
             "seed": [None if pd.isna(seed) else int(seed) for seed in attempts["seed"]],
             **{name: [number(value) for value in attempts[name]] for name in NUMBERS},

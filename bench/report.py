@@ -14,8 +14,9 @@ import jinja2
 import pandas as pd
 
 from bench import formats
-from bench.curves import draw_profile, draw_quantiles
+from bench.curves import draw_gaps_over_time, draw_profile, draw_quantiles
 from bench.drawing import Drawing
+from bench.grids import matrix, records, time_matrix
 from bench.headline import find_headline
 from bench.instance_pages import InstancePage, describe_pages, map_of, rank_placements
 from bench.latex import latex_tables
@@ -32,10 +33,13 @@ from instances.errors import InputError
 from instances.files import write_atomically
 from instances.result import CLAIM_TOLERANCE, StopReason
 
-FIGURES = ("gap-to-optimum", "gap-to-bound", "time", "profile", "quantiles", "placement")
+FIGURES = (
+    *("gap-to-optimum", "gap-to-bound", "time", "profile", "quantiles", "gap-over-time"),
+    "placement",
+)
 """Names of all figures that a report can hold."""
 
-TABLES = ("methods", "families", "instances", "guarantees")
+TABLES = ("methods", "families", "instances", "guarantees", "over-time", "best-known")
 """Names of all LaTeX tables that a report can hold."""
 
 _MOST_LETTERS = 60
@@ -94,8 +98,9 @@ def write_report(store: Store, directory: Path) -> ReportSummary:
         When the directory cannot be made, or the store does not hold what it should.
     """
     results = store.results()
-    summary = summarise(results)
-    drawings = _draw(store, summary)
+    trajectories = store.trajectories()
+    summary = summarise(results, archive=read_archive(), trajectories=trajectories)
+    drawings = _draw(store, summary, trajectories)
     pages = describe_pages(store, summary)
     page = render_page(summary, drawings, _describe_runs(store, results), pages)
     files: dict[str, bytes] = {}
@@ -169,6 +174,7 @@ def render_page(
     )
     for name in ("saving_ratio", "latency_ratio", "gap", "percent_of_optimum", "seconds", "value"):
         environment.filters[name] = getattr(formats, f"{name}_text")
+    environment.filters["beaten"] = formats.beaten_text
     environment.filters |= {"count": formats.count_text, "moment": formats.moment_text}
     environment.filters["unbroken"] = _unbroken
     environment.filters["exactly"] = _exactly
@@ -201,17 +207,17 @@ def render_page(
         num_bounded=int((instances["optimum_ms"].isna() & instances["bound_ms"].notna()).sum()),
         num_nothing_to_save=int((instances["optimum_ms"] == 0).sum()),
         wrong_claims=int((attempts["stop_reason"] == StopReason.WRONG_CLAIM).sum()),
-        methods=_records(summary.methods),
-        families=_records(summary.families),
+        methods=records(summary.methods),
+        families=records(summary.families),
         family_names=families,
-        instances=_records(instances),
-        failures=_records(summary.failures),
-        guarantees=[*_records(summary.guarantees), *_not_in_advance(summary)],
-        bounds=_records(summary.bounds),
-        contradictions=_records(summary.contradictions),
-        ratio_matrix=_matrix(summary, "saving_ratio"),
-        gap_matrix=_matrix(summary, "bound_gap"),
-        time_matrix=_time_matrix(summary),
+        instances=records(instances),
+        failures=records(summary.failures),
+        guarantees=[*records(summary.guarantees), *_not_in_advance(summary)],
+        bounds=records(summary.bounds),
+        contradictions=records(summary.contradictions),
+        ratio_matrix=matrix(summary, "saving_ratio"),
+        gap_matrix=matrix(summary, "bound_gap"),
+        time_matrix=time_matrix(summary),
         any_certified=bool((summary.methods["certified_gap_count"] > 0).any()),
         any_certificate=bool(instances["certified_ms"].notna().any()),
         any_gap=bool((summary.methods["bound_gap_count"] > 0).any()),
@@ -228,7 +234,9 @@ def render_page(
         pages=pages,
         sizes=sizes,
         index=index,
-        tables=[name for name in TABLES if name != "guarantees" or len(summary.guarantees)],
+        tables=list(latex_tables(summary)),
+        any_known=bool(instances["known_ms"].notna().any()),
+        any_over_time=bool((summary.methods["primal_integral_count"] > 0).any()),
         data=page_data(summary, pages),
         tolerance=f"{CLAIM_TOLERANCE:g}",
     )
@@ -254,7 +262,7 @@ def _by_instance(attempts: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
         ["saving_ms", "label"], ascending=[False, True], kind="stable", na_position="last"
     )
     runs: dict[str, list[dict[str, Any]]] = {}
-    for row in _records(order):
+    for row in records(order):
         runs.setdefault(row["checksum"], []).append(row)
     return runs
 
@@ -290,10 +298,6 @@ def _source(name: str) -> str:
     return (resources.files("bench") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [dict(row) for row in table.to_dict("records")]
-
-
 def _exactly(value: float) -> str:
     """Write a number so that it reads back exactly; nothing where it is unknown."""
     return "" if math.isnan(value) else repr(float(value))
@@ -307,45 +311,6 @@ def _count_unjudged(attempts: pd.DataFrame) -> int:
 def _unmeasured(families: pd.DataFrame) -> list[str]:
     measured = families[["saving_ratio_count", "bound_gap_count"]].sum(axis=1) > 0
     return sorted(set(families["family"]) - set(families.loc[measured, "family"]))
-
-
-def _matrix(summary: Summary, column: str) -> dict[str, Any]:
-    """Arrange the mean and worst of a column by family (rows) and method (columns)."""
-    counted = summary.families[summary.families[f"{column}_count"] > 0]
-    order = summary.methods[summary.methods[f"{column}_count"] > 0].sort_values(
-        f"{column}_mean", ascending=column == "bound_gap", kind="stable"
-    )
-    worst = order[f"{column}_worst"]
-    flawed = worst > formats.NOISE if column == "bound_gap" else worst < 1 - formats.NOISE
-    kept = order[flawed | ~order["exact"]]
-    methods = list((order if kept.empty else kept)["label"])
-    left_out = sorted(set(order["label"]) - set(methods))
-    cells = {}
-    for row in _records(counted):
-        mean = row[f"{column}_mean"]
-        share = 1 - mean if column == "bound_gap" else mean
-        # The fourth power sets 0.99 apart from 0.9, where methods worth using differ.
-        shaded = {"shade": f"{min(1.0, max(0.0, share)) ** 4:.3f}"}
-        cells[row["family"], row["label"]] = row | shaded
-    rows = [
-        {"family": family, "cells": [cells.get((family, method)) for method in methods]}
-        for family in sorted(set(counted.loc[counted["label"].isin(methods), "family"]))
-    ]
-    return {"methods": methods, "rows": rows, "column": column, "left_out": left_out}
-
-
-def _time_matrix(summary: Summary) -> dict[str, Any]:
-    times = _records(summary.times)
-    sizes = sorted({row["size"] for row in times}, key=size_rank)
-    cells = {(row["label"], row["size"]): row for row in times}
-    order = summary.methods[summary.methods["solved"] > 0].sort_values(
-        ["seconds_median", "label"], kind="stable"
-    )
-    rows = [
-        {"method": row, "cells": [cells.get((row["label"], size)) for size in sizes]}
-        for row in _records(order)
-    ]
-    return {"sizes": sizes, "rows": rows}
 
 
 def _describe_runs(store: Store, results: pd.DataFrame) -> dict[str, Any]:
@@ -363,7 +328,7 @@ def _describe_runs(store: Store, results: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _draw(store: Store, summary: Summary) -> dict[str, Drawing]:
+def _draw(store: Store, summary: Summary, trajectories: pd.DataFrame) -> dict[str, Drawing]:
     attempts = summary.attempts
     rated = attempts.assign(optimum_gap=1 - attempts["saving_ratio"])
     made = [draw_gaps(rated, "gap-to-optimum", "optimum_gap"), draw_times(attempts, "time")]
@@ -372,6 +337,7 @@ def _draw(store: Store, summary: Summary) -> dict[str, Drawing]:
         made.append(draw_gaps(rated, "gap-to-bound", "bound_gap"))
     shown = choose_map(store, summary)
     made += [draw_profile(attempts, "profile"), draw_quantiles(attempts, "quantiles")]
+    made.append(draw_gaps_over_time(attempts, summary.instances, trajectories, "gap-over-time"))
     if shown is not None:
         made.append(draw_map(shown, "placement"))
     return {drawing.name: drawing for drawing in made if drawing is not None}

@@ -9,13 +9,18 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
+from bench.anytime import add_horizons, rate_over_time
+from bench.best_known import add_best_known, rate_to_best_known
 from bench.contradictions import OPTIMUM_TOLERANCE, find_contradictions
+from bench.formats import NOISE
 from bench.guarantees import compare_by_family, compare_guarantees, mean_and_worst
 from bench.labels import instance_labels, method_labels
+from instances.best_known.archive import Archive
 from instances.errors import InputError
 from instances.result import Status, StopReason, relative_gap
 
@@ -23,6 +28,14 @@ SIZES = ("tiny", "small", "medium", "large", "real")
 _NUMBER = re.compile(r"\d[\d.]*(e[+-]?\d+)?")
 NO_FAMILY = "(no family)"
 """Family of instances that were imported rather than generated."""
+
+MEASURES = {
+    "saving_ratio": "min",
+    **dict.fromkeys(("latency_ratio", "bound_gap", "certified_gap"), "max"),
+    **dict.fromkeys(("known_gap", "known_bound_gap"), "max"),
+    **dict.fromkeys(("primal_integral", "primal_dual_integral"), "max"),
+}
+"""What attempts are measured by, and which end of it is bad."""
 
 REQUIRED = (
     *("instance", "checksum", "family", "size", "instance_seed", "models", "servers", "users"),
@@ -53,11 +66,12 @@ class Summary:
     ----------
     attempts
         The attempts, sorted, each with `label` (the method: algorithm, with parameters where they
-        differ), `optimum_ms`, `saving_ratio`, `latency_ratio`, `bound_gap` and `certified_gap`
-        (NaN: undefined).
+        differ), `optimum_ms`, `saving_ratio`, `latency_ratio`, `bound_gap`, `certified_gap`,
+        `known_gap`, `known_bound_gap`, `primal_integral` and `primal_dual_integral` (NaN:
+        undefined).
     instances
-        One row for each instance: its size, optimum, best proven bound, best certified bound and
-        best known saving.
+        One row for each instance: its size, optimum, best proven bound, best certified bound, best
+        saving found, and what the archive knows of it.
     methods
         One row for each method, over all families.
     families
@@ -85,8 +99,23 @@ class Summary:
     contradictions: pd.DataFrame
 
 
-def summarise(attempts: pd.DataFrame) -> Summary:
+def summarise(
+    attempts: pd.DataFrame,
+    *,
+    archive: Archive = MappingProxyType({}),
+    trajectories: pd.DataFrame | None = None,
+) -> Summary:
     """Compute every table of the report.
+
+    Parameters
+    ----------
+    attempts
+        What :meth:`bench.store.Store.results` returns.
+    archive
+        Best known values of published instances.
+    trajectories
+        What :meth:`bench.store.Store.trajectories` returns; None when only the ends of runs are
+        known.
 
     Raises
     ------
@@ -96,8 +125,10 @@ def summarise(attempts: pd.DataFrame) -> Summary:
     prepared = prepare(attempts)
     contradictions = find_contradictions(prepared)
     disputed = set(contradictions.loc[contradictions["disputes_optimum"].astype(bool), "checksum"])
-    instances = describe_instances(prepared, disputed)
-    rated = rate(prepared, instances)
+    instances = add_best_known(describe_instances(prepared, disputed), archive)
+    instances = add_horizons(instances, prepared)
+    rated = rate_to_best_known(rate(prepared, instances), instances)
+    rated = rate_over_time(rated, instances, trajectories)
     return Summary(
         attempts=rated,
         instances=instances,
@@ -257,20 +288,17 @@ def aggregate(rated: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
             "unsupported": int(group["unsupported"].sum()),
             "proven": int((group["status"] == Status.OPTIMAL).sum()),
         }
-        for column, worst in (
-            ("saving_ratio", "min"),
-            ("latency_ratio", "max"),
-            ("bound_gap", "max"),
-            ("certified_gap", "max"),
-        ):
+        for column, worst in MEASURES.items():
             row |= mean_and_worst(group, column, worst)
+        row["known_reached"] = int((group["known_gap"] <= NOISE).sum())
         row["seconds_median"] = solved["seconds"].median()
         row["seconds_max"] = solved["seconds"].max()
         rows.append(row)
     columns = [*keys, "attempts", "instances", "solved", "failed", "unsupported", "proven"]
-    for column in ("saving_ratio", "latency_ratio", "bound_gap", "certified_gap"):
+    for column in MEASURES:
         columns += [f"{column}_{part}" for part in ("count", "mean", "worst", "worst_on")]
-    table = pd.DataFrame(rows, columns=[*columns, "seconds_median", "seconds_max"])
+    columns += ["known_reached", "seconds_median", "seconds_max"]
+    table = pd.DataFrame(rows, columns=columns)
     by = (["family"] if "family" in keys else []) + ["saving_ratio_mean", "bound_gap_mean", "label"]
     ascending = [column != "saving_ratio_mean" for column in by]
     table = table.sort_values(

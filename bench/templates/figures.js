@@ -149,7 +149,59 @@ const quantileFigure = (chosen) => {
   };
 };
 
+// Mean gap of the runs of each method over time: see bench/anytime.py. Long trajectories are thinned in the page.
+const LEAST_S = 1e-3;
+const POINTS = 160;
+const courses = new Map();
+if (report) for (const page of report.pages) for (const each of page.trajectories) courses.set(each.run, each);
+const gapAt = (run, reference) => {
+  const told = courses.get(run.index) ?? { seconds: [run.seconds], savings: [Number.isNaN(run.saving_ms) ? null : run.saving_ms] };
+  const corners = [];
+  let best = -Infinity;
+  if (!run.refuted) {
+    told.seconds.forEach((seconds, index) => {
+      if (typeof told.savings[index] !== "number") return;
+      best = Math.max(best, told.savings[index]);
+      corners.push([seconds, reference === 0 ? 0 : Math.min(1, Math.max(0, (reference - best) / reference))]);
+    });
+  }
+  return corners;
+};
+const meanGaps = (chosen) => {
+  const measured = chosen.filter((run) => !run.unsupported && run.instance.reference !== null && run.instance.horizon !== null);
+  const end = most(measured.map((run) => run.instance.horizon));
+  const begin = Math.min(LEAST_S, end / 10);
+  const times = Array.from({ length: POINTS }, (_, index) => begin * (end / begin) ** (index / (POINTS - 1)));
+  const curves = byMethod(measured).map(([method, own]) => {
+    const sums = times.map(() => 0);
+    for (const run of own) {
+      const corners = gapAt(run, run.instance.reference);
+      let next = 0;
+      times.forEach((time, index) => {
+        while (next < corners.length && corners[next][0] <= time) next++;
+        sums[index] += next ? corners[next - 1][1] : 1;
+      });
+    }
+    return { method, gaps: sums.map((sum) => (100 * sum) / own.length), count: own.length };
+  });
+  return { times, curves };
+};
+const gapOverTimeFigure = (chosen) => {
+  const { times, curves } = meanGaps(chosen);
+  return {
+    label: "Mean gap over time",
+    height: 400,
+    x: curves.length ? { scale: "log", label: "time since the method began", low: times[0], high: times.at(-1), text: secondsTick } : EMPTY_AXIS,
+    y: { scale: "symlog", threshold: 0.01, label: "mean gap, %", low: 0, high: 120, text: String },
+    series: curves.map(({ method, gaps, count }) => {
+      const corners = times.map((time, index) => [time, gaps[index]]).filter(([, gap], index) => index === 0 || gap !== gaps[index - 1]);
+      return stepSeries(method, corners, times.at(-1), (time, gap) => [`mean gap ${gapText(gap / 100)} of ${plural(count, "run")}`, `from ${secondsText(time)} on`]);
+    }),
+  };
+};
+
 const FIGURES = {
+  "gap-over-time": gapOverTimeFigure,
   "gap-to-optimum": gapFigure("saving_ratio", "the largest saving"),
   "gap-to-bound": gapFigure("bound_gap", "the bound"),
   time: timeFigure,
@@ -157,9 +209,14 @@ const FIGURES = {
   quantiles: quantileFigure,
 };
 const plots = new Map();
-const drawFigures = (chosen) => {
+const headings = new Map();
+const drawFigures = (chosen, told) => {
   document.querySelectorAll(".live[data-figure]").forEach((box) => {
     const spec = FIGURES[box.dataset.figure](chosen);
+    // The heading as written tells what all runs show; of a part of them it would not be true.
+    const heading = box.closest("figure").querySelector("h3");
+    if (!headings.has(heading)) headings.set(heading, heading.textContent);
+    heading.textContent = told ? `${spec.label}: ${told.what} (${told.left})` : headings.get(heading);
     if (plots.has(box)) plots.get(box).show(spec);
     else {
       box.hidden = false;

@@ -5,6 +5,25 @@ let filtered = false;
 const followers = [(chosen) => filtered && rateTables(chosen)];
 const ticked = (name) => new Set([...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => Number(box.value)));
 
+// What the filter has chosen, in words: which families, sizes and methods, and how much of each remains.
+const MOST_NAMES = 4;
+const nameSome = (noun, chosen, names, many) => {
+  if (chosen.size === names.length) return `all ${many}`;
+  const kept = [...chosen].sort((a, b) => a - b).map((index) => names[index] || "(imported)");
+  if (!kept.length) return `no ${noun}`;
+  const rest = kept.length - MOST_NAMES;
+  return `${kept.length === 1 ? noun : many} ${kept.slice(0, MOST_NAMES).join(", ")}${rest > 0 ? ` and ${countText(rest)} more` : ""}`;
+};
+const tellChosen = (chosen, families, sizes, methods) => {
+  const parts = [];
+  const add = (noun, ticks, names, many) => ticks.size < names.length && parts.push(nameSome(noun, ticks, names, many));
+  add("family", families, report.families.map((family) => family.name), "families");
+  add("size", sizes, report.sizes, "sizes");
+  add("method", methods, report.methods.map((method) => method.name), "methods");
+  const left = new Set(chosen.map((run) => run.instanceIndex)).size;
+  return { what: parts.join("; "), left: `${countText(left)} of ${plural(report.instances.length, "instance")}` };
+};
+
 const applyFilter = () => {
   const [families, sizes, methods] = ["family", "size", "method"].map(ticked);
   const chosen = runs.filter((run) => families.has(run.family) && sizes.has(run.size) && methods.has(run.method));
@@ -21,7 +40,11 @@ const applyFilter = () => {
       (size !== undefined && !sizes.has(Number(size))) ||
       (method !== undefined && !methods.has(Number(method)));
   });
-  for (const follow of followers) follow(chosen);
+  const told = tellChosen(chosen, families, sizes, methods);
+  document.querySelectorAll(".chosen").forEach((box) => {
+    box.textContent = whole ? "" : `Filtered: ${told.what}; ${told.left} and ${countText(chosen.length)} of ${plural(runs.length, "run")} remain.`;
+  });
+  for (const follow of followers) follow(chosen, whole ? null : told);
 };
 
 if (form) {

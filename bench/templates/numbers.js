@@ -12,6 +12,8 @@ const latencyRatioText = (ratio) =>
   (ratio >= 1e6 ? shortText(ratio, 3) : (Math.ceil((ratio - NOISE) * 1e4) / 1e4).toFixed(4));
 const gapText = (gap) =>
   special(gap) || `${(Math.max(0, Math.ceil((gap - NOISE) * 1e4)) / 1e2).toFixed(2)} %`;
+const beatenText = (gap) =>
+  gap < -NOISE && Number.isFinite(gap) ? `beaten by ${(Math.floor((NOISE - gap) * 1e4) / 1e2).toFixed(2)} %` : gapText(gap);
 const shortText = (value, digits) => {
   const exponent = value === 0 ? 0 : Math.floor(Math.log10(Math.abs(Number(value.toPrecision(digits)))));
   if (exponent >= -5 && exponent < digits) return String(Number(value.toPrecision(digits)));

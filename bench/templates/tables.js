@@ -10,20 +10,27 @@ const worstOf = (list, name, down) => {
   return worst;
 };
 const TEXTS = { saving_ratio: savingRatioText, latency_ratio: latencyRatioText, bound_gap: gapText, certified_gap: gapText };
+for (const name of ["known_gap", "known_bound_gap", "primal_integral", "primal_dual_integral"]) TEXTS[name] = beatenText;
 const PERFECT = new Set(["1.0000", "0.00 %"]);
+
+// Count (when asked for), mean and worst of a measure, into cells from a position; returns the next one.
+const rateMeasure = (cells, next, chosen, name, down, counted) => {
+  const measured = known(chosen, name);
+  const worst = worstOf(measured, name, down);
+  const text = TEXTS[name];
+  if (counted) setCell(cells[next++], measured.length, countText(measured.length));
+  const middle = mean(measured.map((run) => run[name]));
+  setCell(cells[next++], middle, text(middle));
+  const extreme = worst ? worst[name] : NaN;
+  setCell(cells[next++], extreme, text(extreme), worst && !PERFECT.has(text(extreme)) ? worst.instance.name : "");
+  return next;
+};
 
 // The cells of a row of the tables of methods: see rating_cells in macros.html.j2.
 const rateRow = (cells, chosen) => {
   let next = 0;
   const rating = (name, down, counted) => {
-    const measured = known(chosen, name);
-    const worst = worstOf(measured, name, down);
-    const text = TEXTS[name];
-    if (counted) setCell(cells[next++], measured.length, countText(measured.length));
-    const middle = mean(measured.map((run) => run[name]));
-    setCell(cells[next++], middle, text(middle));
-    const extreme = worst ? worst[name] : NaN;
-    setCell(cells[next++], extreme, text(extreme), worst && !PERFECT.has(text(extreme)) ? worst.instance.name : "");
+    next = rateMeasure(cells, next, chosen, name, down, counted);
   };
   rating("saving_ratio", true, true);
   rating("latency_ratio", false, false);
@@ -54,6 +61,20 @@ const rateTables = (chosen) => {
     const own = groups.get(family === undefined ? method : `${method}/${family}`) ?? [];
     row.hidden = own.length === 0;
     if (own.length) rateRow([...row.cells].slice(family === undefined ? 1 : 2), own);
+  });
+  document.querySelectorAll("tr[data-measures]").forEach((row) => {
+    const { method, measures, reached } = row.dataset;
+    const own = groups.get(method) ?? [];
+    const names = measures.split(" ");
+    row.hidden = !known(own, names[0]).length;
+    if (row.hidden) return;
+    const cells = [...row.cells].slice(1);
+    let next = 0;
+    if (reached) {
+      const count = known(own, reached).filter((run) => run[reached] <= NOISE).length;
+      setCell(cells[next++], count, countText(count));
+    }
+    for (const name of names) next = rateMeasure(cells, next, own, name, false, true);
   });
   document.querySelectorAll("table.matrix").forEach((table) => {
     const name = table.dataset.column;

@@ -2,6 +2,7 @@ import base64
 import csv
 import dataclasses
 import hashlib
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -22,10 +23,23 @@ from bench.terminal import terminal_table
 from instances.errors import InputError
 from instances.files import placement_to_dict
 from instances.placement import Placement
-from tests.bench.attempts import attempt, benchmark, failure, frame, optimum, unsupported
+from tests.bench.attempts import (
+    archive_of,
+    attempt,
+    benchmark,
+    failure,
+    frame,
+    optimum,
+    unsupported,
+)
 
 ENVIRONMENT = Environment(
-    python="3.11.0", platform="Linux", cpu="abacus", cores=2, memory_bytes=7e9, versions={"a": "1"}
+    python="3.11.0",
+    platform="Linux",
+    cpu="abacus",
+    cores=2,
+    memory_bytes=7_000_000_000,
+    versions={"a": "1"},
 )
 FAMILIES = ("mixtral", "switch", "gpt-oss", "mixed")
 HOSTILE = """<script>alert('x')</script><img src=x onerror="y">&amp;"""
@@ -155,7 +169,8 @@ def written(tmp_path_factory):
     placement = {"format": "moeplace/placement", "servers": servers}
     placements = {(best["checksum"], best["algorithm"]): placement}
     path = fill(folder / "store.sqlite", table, placements)
-    with Store.open(path) as store:
+    with pytest.MonkeyPatch.context() as patch, Store.open(path) as store:
+        patch.setattr("bench.report.read_archive", lambda: archive_of(table))
         return path, write_report(store, folder / "out")
 
 
@@ -203,6 +218,61 @@ def test_instances_of_the_page_are_those_of_the_summary(written, page):
     assert [row[0][1] for row in rows] == list(instances["instance_label"])
     for row, optimal in zip(rows, instances["optimum_ms"], strict=True):
         assert row[8][0] == ("" if math.isnan(optimal) else repr(optimal))
+
+
+@pytest.mark.parametrize(
+    ("table", "measures"),
+    [
+        ("over-time", ["primal_integral", "primal_dual_integral"]),
+        ("best-known", ["known_gap", "known_bound_gap"]),
+    ],
+)
+def test_measures_of_the_page_are_those_of_the_summary(written, page, table, measures):
+    methods = written[1].tables.methods
+    counted = methods[methods[f"{measures[0]}_count"] > 0].to_dict("records")
+    rows = page.rows(f"table-{table}")
+    assert len(rows) == len(counted) > 0
+    for cells, wanted in zip(rows, counted, strict=True):
+        assert cells[0][1].partition("|")[0] == wanted["label"]
+        columns = [f"{name}_{part}" for name in measures for part in ("count", "mean", "worst")]
+        columns = ["known_reached"] * (table == "best-known") + columns
+        for (value, text), column in zip(cells[1:], columns, strict=True):
+            number = float(value) if value else math.nan
+            assert number == pytest.approx(wanted[column], rel=0, abs=0, nan_ok=True)
+            if column.endswith(("mean", "worst")):
+                assert text.partition("|")[0] == formats.beaten_text(wanted[column])
+
+
+def test_best_known_values_stand_in_the_tables_and_on_the_pages_of_instances(written, page):
+    instances = written[1].tables.instances
+    rows = page.rows("table-instances")
+    assert 0 < instances["known_ms"].notna().sum() < len(instances)
+    for row, wanted in zip(rows, instances.to_dict("records"), strict=True):
+        for (value, _), name in zip(
+            row[-3:], ("known_ms", "known_gap", "known_bound_gap"), strict=True
+        ):
+            assert value == ("" if math.isnan(wanted[name]) else repr(wanted[name]))
+    text = "".join(page.text)
+    assert "from the archive of published instances. The best placement here saves more" in text
+    assert "from the archive of published instances. The best placement here misses 1.00 %" in text
+
+
+STATISTICS = {
+    "methods": "a mean over families",
+    "standings": "ranks and critical differences",
+    "over-time": "for methods that tell nothing before their end",
+    "published": "the gap to the best known saving",
+}
+
+
+def test_every_statistic_says_when_not_to_use_it(page, written):
+    html = written[1].path.read_text(encoding="utf-8")
+    for section, begin in STATISTICS.items():
+        part = html.partition(f'<section id="{section}">')[2].partition("</section>")[0]
+        assert f"<strong>When not to use it:</strong> {begin}" in part, section
+    for name in set(FIGURES) - {"placement"}:
+        part = html.partition(f'<figure id="figure-{name}">')[2].partition("</figure>")[0]
+        assert "<strong>When not to use it:</strong>" in part, name
 
 
 def test_csv_files_hold_every_run_and_every_aggregate(written):
@@ -271,7 +341,8 @@ def test_only_the_script_of_the_report_may_run(page, written):
     assert f"script-src 'sha256-{digest}'" in html
 
 
-def test_the_same_store_gives_the_same_bytes(written, tmp_path):
+def test_the_same_store_gives_the_same_bytes(written, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.report.read_archive", lambda: archive_of(benchmark(FAMILIES)))
     with Store.open(written[0]) as store:
         write_report(store, tmp_path)
     first = written[1].path.parent
@@ -290,7 +361,10 @@ def test_names_cannot_become_markup(tmp_path):
     common = {"family": HOSTILE, "instance": HOSTILE, "size": HOSTILE}
     rows = [optimum(100.0, **common), attempt(saving_ms=120.0, guarantee=HOSTILE, **common)]
     rows += [attempt(algorithm=HOSTILE, **common), failure(seed=5, reason=HOSTILE, **common)]
-    rows += [attempt(algorithm="dp", parameters=HOSTILE), attempt(algorithm="dp", seed=1)]
+    rows += [
+        attempt(algorithm="dp", parameters=json.dumps({HOSTILE: HOSTILE})),
+        attempt(algorithm="dp", seed=1),
+    ]
     result = report(tmp_path, *rows)
     page = Page(result.path.read_text(encoding="utf-8"))
     assert len(page.scripts) == 1
