@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instances.architectures import ARCHITECTURES
+from instances.architectures import ARCHITECTURES, Architecture
 from instances.archive import read_arrays
 from instances.demand import Demand, merge_choices
 from instances.draws import Draws
@@ -166,7 +166,7 @@ def instance_from_routes(
     routes: Routes,
     network: NetworkFile,
     *,
-    model: str | Model,
+    model: str | Architecture | Model,
     precision: str = "bf16",
     grouping: NDArray[np.int64] | None = None,
     name: str = "routes",
@@ -183,7 +183,7 @@ def instance_from_routes(
     network
         Servers, users and latencies.
     model
-        Name of an architecture, all of whose layers were recorded, or a model of one's own.
+        An architecture or its name, all of whose layers were recorded, or a model of one's own.
     precision
         Width of the stored parameters of a named architecture.
     grouping
@@ -220,7 +220,7 @@ def instance_from_counts(
     counts: Counts,
     network: NetworkFile,
     *,
-    model: str | Model,
+    model: str | Architecture | Model,
     precision: str = "bf16",
     sets: str | None = None,
     tokens: int = TOKENS,
@@ -283,12 +283,12 @@ def instance_from_counts(
 
 
 def _resolved(
-    model: str | Model, precision: str, network: NetworkFile
+    model: str | Architecture | Model, precision: str, network: NetworkFile
 ) -> tuple[Model, ExpertCall | None]:
-    """Return the model and, of a named architecture, what a call of an expert moves."""
+    """Return the model and, of an architecture, what a call of an expert moves."""
     if isinstance(model, Model):
         return model, None
-    architecture = ARCHITECTURES.get(model)
+    architecture = ARCHITECTURES.get(model) if isinstance(model, str) else model
     return architecture.model(precision=precision), network.call_of(architecture)
 
 
