@@ -1,4 +1,4 @@
-"""``moeplace import routes``: an instance made of a routes file and a network file.
+"""``moeplace import routes``: an instance made of recorded routing and a network file.
 
 Also ``python -m instances.import_routes``. The arguments and :func:`make` are what the command
 line shares.
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from instances.errors import InputError
 
 if TYPE_CHECKING:
+    from instances.importers import Recording
+    from instances.model import Model
+    from instances.network_file import NetworkFile
     from instances.problem import Instance
+    from instances.traces import Counts, Routes
+
+FORMS = ("routes", "csv", "parquet", "vllm", "sglang", "megatron", "counts", "imatrix")
+"""Names of the forms of recordings (:data:`instances.importers.FORMS`), without NumPy."""
 
 GROUPING_HELP = (
     "which user each request belongs to: a number N (contiguous blocks of requests for the first "
@@ -21,11 +28,25 @@ GROUPING_HELP = (
     "file that names a user for each request; default: dealt out to the users in turn"
 )
 
+COUNTS_NOTE = (
+    "counts carry no sets of experts: each token's experts are independent choices with the "
+    "counted popularity, the same for every user"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "routes", metavar="ROUTES", help="npz file: experts [token, layer, K] and offsets [request]"
+        "routes",
+        metavar="RECORDING",
+        help="recorded routing: npz, CSV or Parquet, or a file of vLLM, SGLang, Megatron-Core or "
+        "llama.cpp; see docs/formats.md",
+    )
+    parser.add_argument(
+        "--form",
+        choices=FORMS,
+        metavar="NAME",
+        help=f"form of the recording: {', '.join(FORMS)}; told by its name when left out",
     )
     parser.add_argument(
         "--network",
@@ -48,9 +69,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--experts", type=int, metavar="E", help="experts in each layer, with --expert-bytes"
     )
+    parser.add_argument(
+        "--top-k",
+        type=int,
+        metavar="K",
+        help="experts that a token uses, with --expert-bytes, where the recording holds counts",
+    )
     parser.add_argument("--users", metavar="GROUPING", help=GROUPING_HELP)
     parser.add_argument(
-        "--name", metavar="NAME", help="name of the instance; default: model and routes file"
+        "--sets",
+        choices=("expected", "sampled"),
+        metavar="expected|sampled",
+        help="of counts, which carry no sets of experts: every set as often as independent choices "
+        "make it, or the sets of tokens drawn so; default: expected where a layer has few sets",
+    )
+    parser.add_argument(
+        "--tokens", type=int, metavar="T", help="tokens drawn for each user; default: 1000"
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="which are drawn; default: 0")
+    parser.add_argument(
+        "--name", metavar="NAME", help="name of the instance; default: model and recording"
     )
     parser.add_argument(
         "-o",
@@ -61,8 +99,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make(arguments: argparse.Namespace) -> "Instance":
+def make(arguments: argparse.Namespace) -> "tuple[Instance, str | None]":
     """Make the instance that the arguments ask for.
+
+    Returns
+    -------
+    tuple[Instance, str | None]
+        The instance, and what has to be said about it where the recording holds counts.
 
     Raises
     ------
@@ -71,52 +114,102 @@ def make(arguments: argparse.Namespace) -> "Instance":
     """
     # Imported here: --help must not wait for NumPy.
     from instances.architectures import ARCHITECTURES
-    from instances.grouping import deal, group_requests
-    from instances.model import MAX_BYTES, Model
+    from instances.importers import read_recording
     from instances.network_file import read_network
-    from instances.parsing import check_model_size
-    from instances.traces import instance_from_routes, read_routes
+    from instances.traces import Counts
 
     _check_model_arguments(arguments)
     if arguments.model is not None:
         ARCHITECTURES.get(arguments.model)  # before a large file is read for nothing
-    routes = read_routes(arguments.routes)
+    recording = read_recording(arguments.routes, form=arguments.form, architecture=arguments.model)
     network = read_network(arguments.network)
+    try:
+        if isinstance(recording, Counts):
+            return _of_counts(recording, network, arguments), COUNTS_NOTE
+        return _of_routes(recording, network, arguments), None
+    except InputError as error:
+        # Which of the two files it is, the field tells.
+        of_network = error.field.startswith(("users", "servers", "links", "cloud"))
+        of_recording = error.field.startswith(("experts", "counts"))
+        if of_network or of_recording:
+            raise error.in_file(arguments.network if of_network else arguments.routes) from None
+        raise
+
+
+def _of_routes(
+    routes: "Routes", network: "NetworkFile", arguments: argparse.Namespace
+) -> "Instance":
+    from instances.grouping import deal, group_requests
+    from instances.traces import instance_from_routes
+
+    for option in ("sets", "tokens", "seed", "top_k"):
+        if getattr(arguments, option) is not None:
+            name = option.replace("_", "-")
+            raise InputError(f"--{name}", "is for counts; the recording holds routes")
     users = network.user_names
     if arguments.users is None:
         grouping = deal(routes.num_requests, len(users))
     else:
         grouping = group_requests(arguments.users, arguments.routes, routes.num_requests, users)
+    return instance_from_routes(
+        routes,
+        network,
+        model=_model(arguments, routes, routes.top_k),
+        precision=arguments.precision or "bf16",
+        grouping=grouping,
+        name=_name(arguments),
+    )
+
+
+def _of_counts(
+    counts: "Counts", network: "NetworkFile", arguments: argparse.Namespace
+) -> "Instance":
+    from instances.traces import TOKENS, instance_from_counts
+
+    if arguments.users is not None:
+        raise InputError("--users", "is for requests; the recording holds counts of all of them")
+    if arguments.model is None and arguments.top_k is None:
+        raise InputError("--top-k", "is missing: counts do not tell how many experts a token uses")
+    return instance_from_counts(
+        counts,
+        network,
+        model=_model(arguments, counts, arguments.top_k),
+        precision=arguments.precision or "bf16",
+        sets=arguments.sets,
+        tokens=TOKENS if arguments.tokens is None else arguments.tokens,
+        seed=arguments.seed or 0,
+        name=_name(arguments),
+    )
+
+
+def _model(
+    arguments: argparse.Namespace, recording: "Recording", top_k: int | None
+) -> "str | Model":
+    """Return the name of the model, or a model of the sizes that the user gave."""
+    from instances.model import MAX_BYTES, Model
+    from instances.parsing import check_model_size
+
+    if arguments.model is not None:
+        name: str = arguments.model
+        return name
+    check_model_size("--experts", recording.num_layers, arguments.experts, 0)
+    if not 1 <= arguments.expert_bytes <= MAX_BYTES:
+        raise InputError("--expert-bytes", f"{arguments.expert_bytes} is not in 1..{MAX_BYTES}")
+    if top_k is None or not 1 <= top_k <= arguments.experts:
+        raise InputError("--top-k", f"{top_k} is not in 1..{arguments.experts}, the experts")
+    return Model.uniform(
+        Path(arguments.routes).stem,
+        layers=recording.num_layers,
+        experts=arguments.experts,
+        top_k=top_k,
+        expert_bytes=arguments.expert_bytes,
+    )
+
+
+def _name(arguments: argparse.Namespace) -> str:
     stem = Path(arguments.routes).stem
-    model: str | Model = arguments.model
-    if arguments.model is None:
-        check_model_size("--experts", routes.num_layers, arguments.experts, 0)
-        if not 1 <= arguments.expert_bytes <= MAX_BYTES:
-            raise InputError("--expert-bytes", f"{arguments.expert_bytes} is not in 1..{MAX_BYTES}")
-        model = Model.uniform(
-            stem,
-            layers=routes.num_layers,
-            experts=arguments.experts,
-            top_k=routes.top_k,
-            expert_bytes=arguments.expert_bytes,
-        )
     default = stem if arguments.model is None else f"{arguments.model}-{stem}"
-    try:
-        return instance_from_routes(
-            routes,
-            network,
-            model=model,
-            precision=arguments.precision or "bf16",
-            grouping=grouping,
-            name=default if arguments.name is None else arguments.name,
-        )
-    except InputError as error:
-        # Which of the two files it is, the field tells.
-        of_network = error.field.startswith(("users", "servers", "links", "cloud"))
-        of_routes = error.field.startswith("experts")
-        if of_network or of_routes:
-            raise error.in_file(arguments.network if of_network else arguments.routes) from None
-        raise
+    return default if arguments.name is None else str(arguments.name)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -129,12 +222,14 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from instances.files import write_instance
 
-    instance = make(arguments)
+    instance, note = make(arguments)
     write_instance(arguments.output, instance)
     print(
         f"{arguments.output}: {instance.name}, {instance.num_users} users, "
         f"{instance.num_servers} servers, {instance.num_layers} layers, {instance.num_rows} rows"
     )
+    if note is not None:
+        print(note, file=sys.stderr)
     return 0
 
 
@@ -155,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_model_arguments(arguments: argparse.Namespace) -> None:
     if arguments.model is not None:
-        for name in ("expert_bytes", "experts"):
+        for name in ("expert_bytes", "experts", "top_k"):
             if getattr(arguments, name) is not None:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option}", "cannot be used together with --model")

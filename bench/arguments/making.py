@@ -46,13 +46,20 @@ def add_import(commands: Any) -> None:
         "import",
         "make an instance of recorded routing, or a placement of a solver's solution",
         title="formats",
-        example="examples:\n  moeplace import routes --help\n  moeplace import sol --help\n",
+        example=(
+            "examples:\n  moeplace import routes --help\n"
+            "  moeplace import example vllm -o example.jsonl\n"
+        ),
     )
     parser = command(
         formats,
         "routes",
         "importing",
         "make an instance of the experts that tokens were routed to, and a network",
+        about=(
+            "Reads what vLLM, SGLang, Megatron-Core and llama.cpp record, and plain tables.\n"
+            "Counts without sets of experts give independent choices; name and note say so."
+        ),
         example=(
             "  moeplace import routes routes.npz --model gpt-oss-20b --network network.toml \\\n"
             "      --users 4 -o gpt-oss.json.gz"
@@ -60,7 +67,30 @@ def add_import(commands: Any) -> None:
     )
     import_routes.add_arguments(parser)
     add_json(parser)
+    _add_import_example(formats)
     _add_import_solution(formats)
+
+
+def _add_import_example(formats: Any) -> None:
+    parser = command(
+        formats,
+        "example",
+        "import_example",
+        "write a small example of a recording",
+        about="Three requests, twelve tokens, with the field names of the system that writes it.",
+        example="  moeplace import example sglang --counts -o example.pt",
+    )
+    parser.add_argument(
+        "form",
+        choices=import_routes.FORMS,
+        metavar="FORM",
+        help=f"one of {', '.join(import_routes.FORMS)}",
+    )
+    parser.add_argument(
+        "--counts", action="store_true", help="counts, where a form holds routes, too: sglang"
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="file to write")
+    add_json(parser)
 
 
 def _add_import_solution(formats: Any) -> None:

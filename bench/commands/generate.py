@@ -2,7 +2,7 @@
 
 import argparse
 
-from bench.commands.output import print_block, print_json, require_writable
+from bench.commands.output import complain, print_block, print_json, require_writable
 from bench.formats import plural
 from instances import generate
 from instances.files import INSTANCE_SUFFIXES, write_instance
@@ -18,11 +18,14 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def show_instance(instance: Instance, path: str, *, as_json: bool) -> None:
-    """Say what an instance holds and where it was written."""
+def show_instance(instance: Instance, path: str, *, as_json: bool, note: str | None = None) -> None:
+    """Say what an instance holds and where it was written; a note goes to stderr, or into JSON."""
+    if note is not None and not as_json:
+        complain(note, 0, label="")
     if as_json:
         print_json(
             {
+                **({} if note is None else {"note": note}),
                 "instance": instance.name,
                 "path": path,
                 "checksum": instance.checksum(),

@@ -13,7 +13,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Read the recording and the network, write the instance, and say what it is."""
     require_writable(arguments.output, INSTANCE_SUFFIXES)
     with spinning(f"reading {arguments.routes}"):
-        instance = import_routes.make(arguments)
+        instance, note = import_routes.make(arguments)
         write_instance(arguments.output, instance)
-    show_instance(instance, arguments.output, as_json=arguments.json)
+    show_instance(instance, arguments.output, as_json=arguments.json, note=note)
     return 0
