@@ -1,6 +1,7 @@
 """What a network file may say of measurements, connections, switches and transfers."""
 
 import copy
+import dataclasses
 import json
 import re
 import tomllib
@@ -8,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instances.architectures import ARCHITECTURES
+from instances.architectures import ARCHITECTURES, PRECISIONS
 from instances.errors import InputError
-from instances.network import ExpertCall
+from instances.families.networks import NETWORK_OPTIONS
+from instances.network import ExpertCall, Network
 from instances.network_file import NetworkFile, network_from_dict, read_network
+from tests.damage import damaged_documents
 
 ROOT = Path(__file__).parents[2]
 FIVE = ROOT / "docs" / "examples" / "five-boxes.toml"
@@ -300,3 +303,62 @@ def test_the_example_of_five_boxes():
     # Every box is worth having for everybody, and each is the fastest of somebody.
     assert np.all(servers < cloud[:, None])
     assert set(np.argmin(servers, axis=1).tolist()) == {0, 1, 2, 4}
+
+
+def fingerprint(data):
+    """Return all that is read of a file, exactly."""
+    network = network_from_dict(data)
+    parts = [network.server_names, network.switch_names, network.user_names]
+    parts += [network.connected, network.precisions, network.local_experts]
+    arrays = [network.capacity_bytes, network.measured_ms, network.measured_cloud_ms]
+    arrays.append(network.local_latency_ms)
+    if network.network is not None:
+        for field in dataclasses.fields(Network):
+            value = getattr(network.network, field.name)
+            (arrays if isinstance(value, np.ndarray) else parts).append(value)
+    return repr(parts), [array.tolist() for array in arrays]
+
+
+def everything():
+    """Return the five boxes without what may be left out because it is so anyway."""
+    data = tomllib.loads(FIVE.read_text("utf-8"))
+    del data["format"], data["version"]
+    data["transfer"] = {"up_precision": "fp8", "down_precision": "int8"}
+    data["users"][0] |= {"local_experts": [[0, 3], [1, 7]], "local_latency_ms": 0.25}
+    return data
+
+
+EVERYTHING = everything()
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=damaged_documents(EVERYTHING))
+def test_whatever_is_said_counts_or_is_refused(data):
+    refusal, found = "", None
+    try:
+        found = fingerprint(data)
+    except InputError as error:
+        refusal = str(error)
+    if found is None:
+        assert refusal.isprintable()
+        assert 0 < len(refusal) < 400
+    else:
+        assert repr(found) != repr(fingerprint(EVERYTHING)) or data == EVERYTHING
+
+
+def test_the_pages_name_every_field_and_option():
+    formats = (ROOT / "docs" / "formats.md").read_text("utf-8")
+    section = re.search(r"(?s)^## Network: .*?(?=^## )", formats, re.MULTILINE)[0]
+    for part, tables in EVERYTHING.items():
+        assert f"`[{part}]`" in section or f"`[[{part}]]`" in section
+        for table in tables if isinstance(tables, list) else [tables]:
+            for field in table:
+                assert f"`{field}`" in section, field
+    for field in ("capacity_bytes", "radio_delay_ms"):
+        assert f"`{field}`" in section
+    for precision in PRECISIONS:
+        assert f"`{precision}`" in section
+    page = (ROOT / "docs" / "instances.md").read_text("utf-8")
+    for name, values in NETWORK_OPTIONS.items():
+        row = re.search(rf"(?m)^\| `{name}` \|(.*)$", page)[1]
+        assert re.findall(r"`([a-z0-9-]+)`", row) == list(values)
