@@ -61,15 +61,18 @@ class NetworkSpec:
       has 8 dBi and 7 dB). These two date from the first release, and the instances that published
       best known values belong to depend on them: ``site_antenna_gain_dbi=8.0`` and
       ``indoor_shadow_db=7.0`` follow the standard;
-    - every wall is a low-loss one (M.2412: 20 % are not), and whether there is line of sight to
-      an indoor user is drawn from the whole distance, not from its part outdoors;
+    - every wall is a low-loss one (M.2412: 20 % are not); all users are at 1.5 m (TR 38.901 puts
+      those indoors on all floors); whether there is line of sight to an indoor user is drawn from
+      the whole distance, not from its part outdoors;
+    - 1 Gbit/s for every hop, three branches a node, two links a new site;
     - the wide area: round trips of 20 to 50 ms to a cloud region, and no limit to the rate.
       Probes of RIPE Atlas in European countries with a region of their own measure less than
       20 ms in 80 % of the tests, the others more (Internet Society Pulse, cloud-edge study);
     - compute: decoding one token reads every weight once, so at 16 bits a parameter it does one
       operation a byte and the memory's bandwidth by data sheet, in TB/s, is the effective rate:
       0.05 (CPU, two channels of DDR4-3200), 0.2 (Jetson AGX Orin), 0.3 (L4), 0.6 (A10),
-      1.0 (RTX 4090), 3.35 (H100 SXM, the cloud), 0.06 (phone, LPDDR5).
+      1.0 (RTX 4090), 3.35 (H100 SXM, the cloud), 0.06 (phone, LPDDR5);
+    - storage for 20 to 26 % of all experts: enough to matter, too little for everything.
 
     Parameters
     ----------
