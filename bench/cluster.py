@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from bench.environment import code_version, current_environment
 from bench.outpost import Delivery, Order, Outpost
+from bench.plugins import algorithm_plugin
 from bench.pool import Done, Request
 from bench.sandbox import PackedInstance
 from bench.worker import failure, pack
@@ -90,6 +91,7 @@ class Cluster:
             start=request.start,
             parameters=dict(request.parameters),
             code_version=code_version(),
+            plugin=algorithm_plugin(request.algorithm),
         )
         self._count += 1
         future = self._client.submit(

@@ -5,7 +5,7 @@ import hashlib
 import importlib.util
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +14,8 @@ from instances.memory import physical_memory_bytes
 
 PACKAGES = ("instances", "formulations", "heuristics")
 """Import packages that decide what a result is; their source makes up the code version."""
+
+_SOURCES = (".py", ".json", ".so", ".pyd")
 
 LIBRARIES = ("numpy", "numba", "ortools", "pulp", "cbcbox", "networkx", "pandas")
 """Distributions whose version can change a result or a timing."""
@@ -80,16 +82,24 @@ def code_version() -> str:
     The fingerprint changes with every edit of the code, installed from a repository or not, so that
     results of different code are never taken for the same.
     """
+    return f"{metadata.version('moeplace')}+src.{source_fingerprint(PACKAGES)}"
+
+
+def source_fingerprint(packages: Iterable[str]) -> str:
+    """Return twelve letters that change with every edit of the source of these packages."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
+    for package in packages:
         spec = importlib.util.find_spec(package)
         for folder in spec.submodule_search_locations or () if spec else ():
             root = Path(folder)
             for path in sorted(root.rglob("*")):
-                if path.suffix in (".py", ".json"):
+                if path.suffix in _SOURCES:
                     digest.update(f"{package}/{path.relative_to(root).as_posix()}\0".encode())
                     digest.update(path.read_bytes())
-    return f"{metadata.version('moeplace')}+src.{digest.hexdigest()[:12]}"
+        if spec and spec.submodule_search_locations is None and spec.origin:  # a single file
+            digest.update(f"{package}\0".encode())
+            digest.update(Path(spec.origin).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _cpu_name() -> str:

@@ -18,6 +18,7 @@ def describe_instance(
     seed: int | None,
     options: Mapping[str, Any],
     code_version: str,
+    plugin: str = "",
 ) -> InstanceRecord:
     """Gather the facts about an instance; family, size and seed tell where it comes from."""
     return InstanceRecord(
@@ -42,6 +43,7 @@ def describe_instance(
         clauses=len(build_clauses(instance)),
         empty_latency_ms=evaluate(instance, Placement.empty(instance)).latency_ms,
         code_version=code_version,
+        plugin=plugin,
     )
 
 

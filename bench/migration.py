@@ -62,4 +62,10 @@ def _from_1(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE UNIQUE INDEX attempts_uid ON attempts (uid)")
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1}
+def _from_2(connection: sqlite3.Connection) -> None:
+    """Versions of plug-ins; of earlier rows they are not known."""
+    for table in ("instances", "attempts"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN plugin TEXT NOT NULL DEFAULT ''")
+
+
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2}

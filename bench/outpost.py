@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.environment import Environment, code_version, current_environment
+from bench.plugins import algorithm_plugin
 from bench.sandbox import Limits, PackedInstance, solve_in_sandbox
 from bench.worker import Answer, pack
 from instances.errors import InputError
@@ -33,8 +34,8 @@ class Order:
     ----------
     algorithm, seed, limits, start, parameters
         As for :class:`~bench.sandbox.SandboxedSolve`.
-    code_version
-        The code that asks; another one refuses.
+    code_version, plugin
+        The code that asks, and the plug-in that the method is from; others refuse.
     """
 
     algorithm: Algorithm
@@ -43,6 +44,7 @@ class Order:
     start: Placement | None
     parameters: Mapping[str, Any]
     code_version: str
+    plugin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,11 @@ def serve(orders: Connection, deliveries: Connection) -> None:
 
 def _deliver(order: Order, content: bytes) -> Delivery:
     environment = current_environment()
-    if order.code_version != code_version():
-        problem = f"runs {code_version()} where {order.code_version} is needed"
+    here, wanted = code_version(), order.code_version
+    if here == wanted and algorithm_plugin(order.algorithm) != order.plugin:
+        here, wanted = algorithm_plugin(order.algorithm), order.plugin
+    if here != wanted:
+        problem = f"runs {here or 'moeplace alone'} where {wanted} is needed"
         return Delivery(None, environment, InputError("--scheduler", f"a Dask worker {problem}"))
     packed = PackedInstance(pickle.loads(content), content)
     try:

@@ -31,6 +31,7 @@ class InstanceRecord:
     clauses: int
     empty_latency_ms: float
     code_version: str
+    plugin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ class Ending:
     status: str
     stop_reason: str
     code_version: str
+    plugin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class AttemptRecord:
     guarantee_ratio: float = math.nan
     bound_certified: bool = False
     threads: int = 1
+    plugin: str = ""
     cores: str = ""
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
     placement: Mapping[str, Any] | None = field(default=None, repr=False)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -47,6 +48,8 @@ _MOST_LETTERS = 60
 
 _SCRIPTS = ("numbers", "data", "tables", "filters", "plot", "figures", "instances", "report")
 """Parts of the script, in their order."""
+
+_NO_RUNS = {"first": "", "last": "", "environments": [], "code_versions": [], "plugins": []}
 
 _HIDDEN = ("unsupported", "solved", "failed")
 """Columns that repeat others; they stay out of results.csv."""
@@ -161,7 +164,8 @@ def render_page(
     drawings
         Figures by name; those that are missing are left out.
     runs
-        ``first`` and ``last`` (when the runs started), ``environments`` and ``code_versions``.
+        ``first`` and ``last`` (when the runs started), ``environments``, ``code_versions``, and
+        ``plugins`` with the number of attempts of each; an empty name stands for our own.
     pages
         What the store tells about each instance beside the tables; in their order, or none.
     """
@@ -198,7 +202,7 @@ def render_page(
         script=script,
         script_digest=digest,
         version=metadata.version("moeplace"),
-        runs=runs or {"first": "", "last": "", "environments": [], "code_versions": []},
+        runs={**_NO_RUNS, **(runs or {})},
         headline=find_headline(summary),
         num_attempts=len(attempts),
         num_unjudged=_count_unjudged(attempts),
@@ -325,6 +329,7 @@ def _describe_runs(store: Store, results: pd.DataFrame) -> dict[str, Any]:
             if number in used.index
         ],
         "code_versions": sorted(set(results["code_version"])),
+        "plugins": sorted(Counter(results["plugin"]).items()),
     }
 
 

@@ -9,10 +9,11 @@ from bench.facts import describe_instance
 from bench.incumbent import trajectory
 from bench.jobs import Plan, Source, Task
 from bench.kinds import SETTLED, Kind, kind_of
+from bench.plugins import algorithm_plugin, family_plugin
 from bench.pool import Request, Workers
 from bench.presets import AUTO
 from bench.progress import Progress
-from bench.records import AttemptKey, AttemptRecord
+from bench.records import AttemptRecord, Ending
 from bench.sandbox import Limits, PackedInstance, solve_in_sandbox
 from bench.start import Start, find_start
 from bench.store import Store
@@ -32,7 +33,7 @@ class Tally:
     new, skipped
         Attempts that were run now, and that had finished before.
     outdated
-        Skipped attempts of another version of the code.
+        Skipped attempts of another version of the code, or of the plug-in.
     """
 
     kinds: Counter[Kind] = field(default_factory=Counter)
@@ -54,7 +55,8 @@ class Runner:
         Memory limit of each solve; None for no limit.
     redo
         Which finished attempts to repeat: ``failed`` (crashed, lied, out of memory, without a
-        placement), ``outdated`` (of another version of the code), ``all``, or none when empty.
+        placement), ``outdated`` (of another version of the code or of the plug-in), ``all``,
+        or none when empty.
     progress
         Who tells people how far it is.
     """
@@ -106,12 +108,17 @@ class Runner:
         if source.seed is None:
             return False
         checksum = self._store.generated_checksum(
-            source.family, source.size, source.seed, source.options, code_version()
+            source.family,
+            source.size,
+            source.seed,
+            source.options,
+            code_version(),
+            family_plugin(source.family),
         )
-        if checksum is None or any(self._is_due(task.key(checksum)) for task in tasks):
+        if checksum is None or any(self._is_due(task, checksum) for task in tasks):
             return False
         for task in tasks:
-            self._skip(task.key(checksum))
+            self._skip(task, checksum)
         return True
 
     def _run_instance(self, source: Source, tasks: list[Task]) -> None:
@@ -124,13 +131,14 @@ class Runner:
             seed=source.seed,
             options=source.options,
             code_version=code_version(),
+            plugin=family_plugin(source.family),
         )
         due = []
         for task in tasks:
-            if self._is_due(task.key(record.checksum)):
+            if self._is_due(task, record.checksum):
                 due.append(task)
             else:
-                self._skip(task.key(record.checksum))
+                self._skip(task, record.checksum)
         if not due:
             return
         self._store.add_instance(record)
@@ -183,7 +191,8 @@ class Runner:
                 latency_ms=result.latency_ms,
                 bound_saving_ms=result.bound_saving_ms,
                 bound_certified=result.bound_certified,
-                threads=int(task.algorithm.parameters.get("threads", 1)),
+                threads=answer.threads,
+                plugin=algorithm_plugin(task.algorithm),
                 cores=",".join(map(str, answer.cores)),
                 claimed_saving_ms=result.claimed_saving_ms,
                 guarantee="" if guarantee is None or ratio is None else guarantee.formula,
@@ -202,21 +211,27 @@ class Runner:
 
         self._workers.submit(request, done, begun)
 
-    def _is_due(self, key: AttemptKey) -> bool:
-        earlier = self._finished.get(key)
+    def _is_due(self, task: Task, checksum: str) -> bool:
+        earlier = self._finished.get(task.key(checksum))
         if earlier is None or self._redo == "all":
             return True
         if self._redo == "outdated":
-            return earlier.code_version != code_version()
+            return _is_outdated(earlier, task)
         kind = kind_of(earlier.status, earlier.stop_reason)
         return self._redo == "failed" and kind not in SETTLED
 
-    def _skip(self, key: AttemptKey) -> None:
-        earlier = self._finished[key]
+    def _skip(self, task: Task, checksum: str) -> None:
+        earlier = self._finished[task.key(checksum)]
         self.tally.skipped += 1
-        self.tally.outdated += earlier.code_version != code_version()
+        self.tally.outdated += _is_outdated(earlier, task)
         self.tally.kinds[kind_of(earlier.status, earlier.stop_reason)] += 1
         self._progress.skipped()
+
+
+def _is_outdated(earlier: Ending, task: Task) -> bool:
+    """Tell whether an attempt is of other code than would run now, ours or the plug-in's."""
+    now = (code_version(), algorithm_plugin(task.algorithm))
+    return (earlier.code_version, earlier.plugin) != now
 
 
 def _supports(task: Task, packed: PackedInstance) -> bool:

@@ -160,6 +160,7 @@ class SandboxedSolve:
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._begun_at: float | None = None
         self._cores: tuple[int, ...] = ()
+        self._threads = 1
         self._connected = True
         try:
             with _uninterrupted():
@@ -225,7 +226,7 @@ class SandboxedSolve:
                 return None
             if isinstance(message, Begun):
                 self._begun_at = message.at
-                self._cores = message.cores
+                self._cores, self._threads = message.cores, message.threads
                 limit = math.inf if self._limits.time_s is None else self._limits.time_s + GRACE_S
                 self._deadline = self._begun_at + limit
             else:
@@ -247,6 +248,7 @@ class SandboxedSolve:
             outcome=outcome,
             steps=steps,
             cores=self._cores,
+            threads=self._threads,
             started_at=self._started_at,
         )
 

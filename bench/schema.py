@@ -11,7 +11,7 @@
 Unknown numbers are NULL in the file and NaN in tables.
 """
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x6D6F6570
 """The letters "moep": what ``file`` and :meth:`Store.open` know a store by."""
 
@@ -34,7 +34,8 @@ CREATE TABLE instances (
     rows INTEGER NOT NULL,            -- demand rows
     clauses INTEGER NOT NULL,         -- after merging
     empty_latency_ms REAL NOT NULL,   -- ms per token when nothing is stored
-    code_version TEXT NOT NULL
+    code_version TEXT NOT NULL,
+    plugin TEXT NOT NULL DEFAULT ''   -- package and version of the family; '' for our own
 );
 CREATE TABLE environments (
     id INTEGER PRIMARY KEY,
@@ -67,9 +68,10 @@ CREATE TABLE attempts (
     uid TEXT NOT NULL DEFAULT '',     -- the same in every store that holds this attempt
     kind TEXT NOT NULL DEFAULT '',    -- one word for status and stop_reason, see bench/kinds.py
     bound_certified INTEGER NOT NULL DEFAULT 0,  -- 1: the bound holds in exact arithmetic
-    threads INTEGER NOT NULL DEFAULT 1,          -- that the method was told to use
+    threads INTEGER NOT NULL DEFAULT 1,          -- most that the method was given
     cores TEXT NOT NULL DEFAULT '',   -- processors that it was allowed: 0,1; '' when unknown
-    superseded_by INTEGER REFERENCES attempts (id) DEFERRABLE INITIALLY DEFERRED
+    superseded_by INTEGER REFERENCES attempts (id) DEFERRABLE INITIALLY DEFERRED,
+    plugin TEXT NOT NULL DEFAULT ''   -- package and version of the method; '' for our own
 );
 CREATE UNIQUE INDEX attempts_key ON attempts (
     checksum, algorithm, parameters, ifnull(seed, -1), ifnull(time_limit, -1), start
@@ -96,8 +98,8 @@ SELECT attempts.id AS attempt_id, name AS instance, checksum, family, size,
     clauses, algorithm, exact, parameters, attempts.seed AS seed, time_limit, start, start_seconds,
     status, stop_reason, kind, reason, saving_ms, latency_ms, empty_latency_ms, bound_saving_ms,
     bound_certified, claimed_saving_ms, seconds, guarantee_ratio, guarantee, threads, cores,
-    memory_limit_bytes, started_at, attempts.code_version AS code_version, environment, uid,
-    superseded_by
+    memory_limit_bytes, started_at, attempts.code_version AS code_version,
+    attempts.plugin AS plugin, environment, uid, superseded_by
 FROM attempts JOIN instances USING (checksum)
 """
 """Joined rows of attempts that count and of those that were repeated later."""
@@ -105,7 +107,7 @@ FROM attempts JOIN instances USING (checksum)
 TEXT = {
     *("instance", "checksum", "family", "size", "options", "algorithm", "parameters", "start"),
     *("status", "stop_reason", "kind", "reason", "guarantee", "cores", "started_at"),
-    *("code_version", "uid"),
+    *("code_version", "plugin", "uid"),
 }
 TRUTH = {"exact", "bound_certified"}
 MAYBE_WHOLE = {"instance_seed", "seed", "superseded_by"}

@@ -13,7 +13,9 @@ from pathlib import Path
 SCRATCH_VARIABLE = "MOEPLACE_SCRATCH"
 """Tells the fork server which folder it has to remove at its end."""
 
-_SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_SINGLE_THREADED = (
+    *("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
+)
 """A fork server must not hold threads, and one solve must not take the cores of another."""
 
 

@@ -215,14 +215,21 @@ class Store:
             }
 
     def generated_checksum(
-        self, family: str, size: str, seed: int, options: Mapping[str, Any], code_version: str
+        self,
+        family: str,
+        size: str,
+        seed: int,
+        options: Mapping[str, Any],
+        code_version: str,
+        plugin: str = "",
     ) -> str | None:
         """Checksum of an instance that the same code has generated before, or None."""
         query = (
             "SELECT checksum FROM instances WHERE family = ? AND size = ? AND seed = ? "
-            "AND options = ? AND code_version = ?"
+            "AND options = ? AND code_version = ? AND plugin = ?"
         )
-        key = (family, size, seed, json.dumps(dict(options), sort_keys=True), code_version)
+        content = json.dumps(dict(options), sort_keys=True)
+        key = (family, size, seed, content, code_version, plugin)
         with plainly(self.path):
             row = self._connection.execute(query, key).fetchone()
         return None if row is None else str(row[0])
@@ -237,8 +244,9 @@ class Store:
         parameters (JSON), seed, time_limit, start, start_seconds, status, stop_reason, kind,
         reason, saving_ms, latency_ms, empty_latency_ms, bound_saving_ms, bound_certified,
         claimed_saving_ms, seconds, guarantee_ratio, guarantee, threads, cores, memory_limit_bytes,
-        started_at, code_version, environment, uid, superseded_by. Text is never missing (empty
-        instead); numbers are NaN, and the two seeds and superseded_by <NA>, where there is none.
+        started_at, code_version, plugin, environment, uid, superseded_by. Text is never missing
+        (empty instead); numbers are NaN, and the two seeds and superseded_by <NA>, where there is
+        none.
         """
         import pandas as pd
 

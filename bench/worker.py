@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -87,10 +87,13 @@ class Begun:
         The moment, by ``time.monotonic``, which all processes of a machine share.
     cores
         Logical processors that the process may use; empty when the system does not tell.
+    threads
+        Most threads that the method was given.
     """
 
     at: float
     cores: tuple[int, ...]
+    threads: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,8 @@ class Answer:
         What was known at which moment, judged; see :mod:`bench.incumbent`.
     cores
         Logical processors that it was allowed; empty when the system does not tell.
+    threads
+        Most threads that it was given; 1 for one that did not begin.
     started_at
         When its process was started, UTC, ISO 8601.
     """
@@ -127,6 +132,7 @@ class Answer:
     returned: bool = False
     steps: tuple[Step, ...] = ()
     cores: tuple[int, ...] = ()
+    threads: int = 1
     started_at: str = ""
 
 
@@ -229,8 +235,9 @@ def _answer(connection: Connection, job: Job, recorder: Recorder) -> Answer:
     rng = np.random.default_rng(job.seed)
     asked = dataclasses.replace(algorithm, supports=supports_everything)  # not a second time
     cores = _pin(job.cores)
+    threads = _threads(algorithm, parameters)
     with _memory_cap(job.memory_bytes), _alarm(job.time_limit, job.grace_s):
-        connection.send_bytes(pack(Begun(time.monotonic(), cores)))
+        connection.send_bytes(pack(Begun(time.monotonic(), cores, threads)))
         recorder.begin()
         begin = time.perf_counter()
         try:
@@ -255,6 +262,16 @@ def _pin(cores: tuple[int, ...] | None) -> tuple[int, ...]:
         with contextlib.suppress(OSError):  # not allowed: what is recorded says so
             os.sched_setaffinity(0, cores)
     return allowed_cores()
+
+
+def _threads(algorithm: Algorithm, parameters: Mapping[str, Any]) -> int:
+    """Return how many threads the method has: what its parameter ``threads`` says, or one.
+
+    Whatever does not ask for more is kept to one by the fork server: BLAS, and numba.
+    """
+    threads = parameters.get("threads", algorithm.parameters.get("threads", 1))
+    refused = isinstance(threads, bool) or not isinstance(threads, int) or threads < 1
+    return 1 if refused else int(threads)
 
 
 @contextlib.contextmanager

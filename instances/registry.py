@@ -41,6 +41,7 @@ class Registry(Generic[Spec]):
     def __init__(self, noun: str, *, entry_point_group: str | None = None) -> None:
         self.noun = noun
         self._specs: dict[str, Spec] = {}
+        self._points: dict[str, metadata.EntryPoint] = {}
         self._pending_group = entry_point_group
 
     def register(self, spec: Spec) -> Spec:
@@ -73,6 +74,11 @@ class Registry(Generic[Spec]):
             )
         return self._specs[name]
 
+    def entry_point(self, name: str) -> metadata.EntryPoint | None:
+        """Return where a plug-in came from; None for our own, and for what there is not."""
+        self._load_plugins()
+        return self._points.get(name)
+
     def __iter__(self) -> Iterator[Spec]:
         self._load_plugins()
         return iter(self._specs.values())
@@ -94,7 +100,7 @@ class Registry(Generic[Spec]):
             for point in metadata.entry_points(group=self._pending_group):
                 self._register_plugin(point, own)
         except InputError:
-            self._specs = own
+            self._specs, self._points = own, {}
             raise
         self._pending_group = None
 
@@ -113,6 +119,7 @@ class Registry(Generic[Spec]):
         if spec.name in self._specs:
             raise InputError(place, f"{self.noun} {spec.name!r} is already registered")
         self._specs[spec.name] = spec
+        self._points[spec.name] = point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

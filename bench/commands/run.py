@@ -99,7 +99,7 @@ def _conclude(tally: Tally, store: str) -> None:
         print(f"{tally.skipped} had finished before and were skipped", end="")
         if tally.outdated:
             print(
-                f", {tally.outdated} of them with another version of the code "
+                f", {tally.outdated} of them with another version of the code or of a plug-in "
                 "(--redo outdated runs those again)",
                 end="",
             )

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 from numpy.typing import NDArray
 
 from instances.errors import InputError
@@ -161,6 +161,21 @@ def pool(instance: Instance, *, rng: np.random.Generator, time_limit: float | No
         reason=f"{nursery.num_threads} {multiprocessing.parent_process() is not None} "
         f"{'ortools' in sys.modules} {'pulp' in sys.modules} "
         f"{instance.latency_ms.flags.writeable} {os.getpgid(0) == os.getpid()}",
+    )
+
+
+def threaded(
+    instance: Instance, *, rng: np.random.Generator, time_limit: float | None, threads: int = 1
+) -> Outcome:
+    """Tell how many threads it has, and how many libraries take; with three it crashes."""
+    if threads == 3 and not _warming(instance):
+        os.abort()
+    libraries = [os.environ["OMP_NUM_THREADS"], str(config.NUMBA_NUM_THREADS)]
+    return Outcome(
+        stop_reason=StopReason.COMPLETED,
+        placement=Placement.empty(instance),
+        proven_optimal=False,
+        reason=f"{threads} {' '.join(libraries)}",
     )
 
 
@@ -355,6 +370,7 @@ GUARANTEE = Guarantee(formula="F >= 1/4 OPT", scope="all", source="tests", ratio
 
 BEHAVED = _algorithm("behaved", behaved, guarantee=GUARANTEE)
 SEEDED = _algorithm("seeded", seeded, randomised=True)
+THREADED = _algorithm("threaded", threaded)
 SLEEP = _algorithm("sleep", sleep)
 SLEEP_ON = _algorithm("sleep-on", sleep_on)
 SPIN = _algorithm("spin", spin)

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bench.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "docs" / "example-plugin"
@@ -89,6 +92,17 @@ def write_package(folder: Path, module: str, points: str) -> Path:
     return folder
 
 
+def lay_out(path: Path, module: str, points: str) -> Site:
+    """Install a package as pip would leave it, but at once."""
+    path.mkdir()
+    (path / "stranger.py").write_text(module)
+    folder = path / "stranger-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text(points)
+    return Site(path)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The example of the documentation, and a package with an exact method and a family."""
@@ -141,6 +155,33 @@ def test_plugins_solve_run_and_are_reported(site: Site, tmp_path: Path) -> None:
         assert name in page
 
 
+def test_an_upgraded_plugin_is_other_code(tmp_path: Path) -> None:
+    points = POINTS.replace("project.entry-points.", "").replace('"', "")
+    site = lay_out(tmp_path / "site", MODULE, points)
+    store = tmp_path / "results.sqlite"
+    words = ("run", "--families", "their-family", "--sizes", "tiny", "--store", store)
+    words += ("--with", "counting", "greedy")
+    site.moeplace(*words)
+    with (site.path / "stranger.py").open("a") as file:
+        file.write("# an edit, and the version is still 1\n")
+    out, _ = site.moeplace(*words)
+    assert "2 had finished before and were skipped, 1 of them with another version of the" in out
+    site.moeplace(*words, "--redo", "outdated")
+    with Store.open(store) as opened:
+        history = opened.results(history=True)
+        families = opened.instances()["plugin"]
+    assert list(history["algorithm"]) == ["counting", "greedy", "counting"]
+    first, own, second = history["plugin"]
+    assert own == ""
+    assert re.fullmatch(r"stranger 1\+src\.[0-9a-f]{12}", first)
+    assert second.startswith("stranger 1+src.")
+    assert second != first
+    assert list(families) == [second]
+    report = tmp_path / "report"
+    site.moeplace("report", "--store", store, "-o", report)
+    assert f"<code>{second}</code> (1 run)" in (report / "index.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("module", "problem"),
     [
@@ -151,13 +192,7 @@ def test_plugins_solve_run_and_are_reported(site: Site, tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_plugin_is_named_in_one_line(tmp_path: Path, module: str, problem: str) -> None:
-    site = Site(tmp_path / "site")
-    site.path.mkdir()
-    (site.path / "stranger.py").write_text(module)  # as pip leaves it, but at once
-    folder = site.path / "stranger-1.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
-    (folder / "entry_points.txt").write_text("[moeplace.exact]\ncounting = stranger:COUNTING\n")
+    site = lay_out(tmp_path / "site", module, "[moeplace.exact]\ncounting = stranger:COUNTING\n")
     out, err = site.moeplace("list", "exact", code=2)
     assert out == ""
     assert err.count("\n") == 1

@@ -227,7 +227,7 @@ def test_other_code_is_told_and_repeated_on_demand(
     monkeypatch.setattr(runner, "code_version", lambda: "another")
     code, out, _ = run(*words)
     assert code == 0
-    assert "2 of them with another version of the code (--redo outdated runs" in out
+    assert "2 of them with another version of the code or of a plug-in (--redo" in out
     code, out, _ = run(*words, "--redo", "outdated")
     assert code == 0
     assert "skipped" not in out

@@ -50,6 +50,21 @@ def test_answer_comes_back_with_time_guarantee_and_log(packed: PackedInstance) -
     assert "hello from inside" in answer.log
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_are_those_that_the_method_was_given(packed: PackedInstance, threads: int) -> None:
+    parameters = {} if threads == 1 else {"threads": threads}
+    answer = _run(misbehaving.THREADED, packed, parameters=parameters)
+    assert answer.threads == threads
+    if threads == 3:
+        assert answer.outcome.stop_reason is StopReason.CRASHED
+    else:
+        assert answer.outcome.reason == f"{threads} 1 1"  # BLAS and numba keep to one
+
+
+def test_a_method_that_did_not_begin_has_one_thread(packed: PackedInstance) -> None:
+    assert _run(misbehaving.PICKY, packed).threads == 1
+
+
 def test_seed_decides(packed: PackedInstance) -> None:
     def chosen(seed: int) -> list[int]:
         answer = solve_in_sandbox(misbehaving.SEEDED, packed, seed=seed, limits=Limits())
