@@ -139,6 +139,8 @@ def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
         When it is not such a file, or an array is not of plain numbers.
     """
     arrays: dict[str, NDArray[Any]] = {}
+    if not data.startswith(b"PK"):  # zipfile finds an archive behind anything
+        raise InputError("", "not a readable npz archive: it does not begin as one")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for member in archive.infolist():
