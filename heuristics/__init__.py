@@ -2,7 +2,6 @@
 
 from heuristics.baselines import (
     LAYER_FILL,
-    LOAD_BALANCE,
     LOCAL_POPULARITY,
     POPULARITY,
     RANDOM,
@@ -13,6 +12,7 @@ from heuristics.enumeration import GREEDY_ENUMERATION
 from heuristics.greedy import GREEDY
 from heuristics.improve import IMPROVE
 from heuristics.layer_generation import LAYER_GENERATION
+from heuristics.load_balance import LOAD_BALANCE
 from heuristics.lp_rounding import LP_ROUNDING
 from heuristics.successive import (
     SUCCESSIVE_DP,

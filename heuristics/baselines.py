@@ -1,9 +1,8 @@
 """Baselines: what one would do without thinking about the problem's structure.
 
-Nothing is claimed for any of them.
+Nothing is claimed for any of them. One more is in :mod:`heuristics.load_balance`.
 """
 
-import heapq
 from collections.abc import Iterable
 
 import numpy as np
@@ -68,8 +67,8 @@ def local_popularity(
     nearest = instance.latency_ms.argmin(axis=1)
     users = np.arange(instance.num_users)
     saved = np.maximum(0.0, instance.cloud_latency_ms - instance.latency_ms[users, nearest])
-    user, expert, rate = _requests(instance)
-    score = _sum_by(
+    user, expert, rate = requests(instance)
+    score = sum_by(
         nearest[user] * instance.num_experts + expert,
         rate * saved[user],
         instance.num_servers * instance.num_experts,
@@ -91,7 +90,7 @@ def layer_fill(
     clauses = build_clauses(instance)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     layer_bytes = np.add.reduceat(instance.expert_bytes, instance.layer_expert_offset[:-1])
-    for server in _by_name(instance):
+    for server in servers_by_name(instance):
         if deadline.passed:
             break
         part = residual_of(clauses, stored, server)
@@ -120,69 +119,17 @@ def round_robin(
     deals = [(experts + shift) % instance.num_servers for shift in range(instance.num_servers)]
     orders = (
         np.concatenate([experts[deal == turn] for deal in deals])
-        for turn in np.argsort(_by_name(instance))
+        for turn in np.argsort(servers_by_name(instance))
     )
     return _fill_in_order(instance, orders)
 
 
-def load_balance(
-    instance: Instance, *, rng: np.random.Generator, time_limit: float | None = None
-) -> Placement:
-    """No guarantee: replicate the busiest experts, then pack the longest load first.
-
-    As expert-parallel load balancers do it, with real sizes: the load of an expert is the rate of
-    its rows; experts get one copy each, busiest first, while all storage together has room, then
-    the expert with the largest load for each copy gets one more, up to one on every server. Copies
-    are packed by descending load onto the server with the least load that has room, ties by name.
-
-    Time O(N X log X). Source: DeepSeek EPLB (deepseek-ai/EPLB, eplb.py), global form.
-    """
-    del rng, time_limit
-    _, expert, rate = _requests(instance)
-    load = _sum_by(expert, rate, instance.num_experts)
-    copies = _replicate(instance, load)
-    share = load / np.maximum(copies, 1)
-    stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
-    room = instance.capacity_bytes.copy()
-    busy = np.zeros(instance.num_servers)
-    by_name = _by_name(instance)
-    for x in np.argsort(-share, kind="stable"):
-        for _ in range(copies[x]):
-            open_ = (room >= instance.expert_bytes[x]) & ~stored[:, x]
-            if not open_.any():
-                break
-            server = by_name[int(np.where(open_, busy, np.inf)[by_name].argmin())]
-            stored[server, x] = True
-            room[server] -= instance.expert_bytes[x]
-            busy[server] += share[x]
-    return Placement(stored)
-
-
-def _by_name(instance: Instance) -> list[int]:
+def servers_by_name(instance: Instance) -> list[int]:
     """Return the servers sorted by name, so that the order of the file does not matter."""
     return sorted(range(instance.num_servers), key=lambda server: instance.server_names[server])
 
 
-def _replicate(instance: Instance, load: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Decide how many copies each expert gets within all storage together; int64 (X,)."""
-    room = int(instance.capacity_bytes.sum())
-    copies = np.zeros(instance.num_experts, dtype=np.int64)
-    for x in np.argsort(-load, kind="stable"):
-        if load[x] > 0 and instance.expert_bytes[x] <= room:
-            copies[x] = 1
-            room -= int(instance.expert_bytes[x])
-    heap = [(-load[x] / copies[x], x) for x in np.flatnonzero(copies).tolist()]
-    heapq.heapify(heap)
-    while heap:
-        _, x = heapq.heappop(heap)
-        if copies[x] < instance.num_servers and instance.expert_bytes[x] <= room:
-            copies[x] += 1
-            room -= int(instance.expert_bytes[x])
-            heapq.heappush(heap, (-load[x] / copies[x], x))
-    return copies
-
-
-def _requests(
+def requests(
     instance: Instance,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """List (user, flat expert, rate) of every expert in every row, local ones left out."""
@@ -199,7 +146,7 @@ def _requests(
     return user[remote], expert[remote], rate[remote]
 
 
-def _sum_by(
+def sum_by(
     index: NDArray[np.int64], value: NDArray[np.float64], length: int
 ) -> NDArray[np.float64]:
     """Sum the values of each index; float64 (length,)."""
@@ -264,12 +211,4 @@ ROUND_ROBIN = Algorithm(
     summary="experts dealt to the servers in turn",
     source="striping, as expert parallelism does it by default",
     complexity="O(N X)",
-)
-LOAD_BALANCE = Algorithm(
-    name="load-balance",
-    solve=load_balance,
-    exact=False,
-    summary="greedy replication and longest-load-first packing, as expert-parallel balancers do",
-    source="DeepSeek EPLB (deepseek-ai/EPLB, eplb.py)",
-    complexity="O(N X log X)",
 )
