@@ -109,7 +109,7 @@ class Network:
     server_tflops
         Effective rate of each server, 10^12 operations a second; float64 (N,).
     gateway
-        Site from which the cloud is reached.
+        Site from which the cloud is reached; None when its latencies are known otherwise.
     wan_delay_ms, cloud_tflops
         One-way delay from the gateway to the cloud, and the rate there.
     wan_uplink_mbps, wan_downlink_mbps
@@ -123,9 +123,9 @@ class Network:
     radio_delay_ms: NDArray[np.float64]
     links: tuple[Link, ...]
     server_tflops: NDArray[np.float64]
-    gateway: int
-    wan_delay_ms: float
-    cloud_tflops: float
+    gateway: int | None = None
+    wan_delay_ms: float = 0.0
+    cloud_tflops: float = math.inf
     wan_uplink_mbps: float = math.inf
     wan_downlink_mbps: float = math.inf
     switches: int = 0
@@ -137,7 +137,15 @@ class Network:
         return round_significant(times, LATENCY_DIGITS)
 
     def cloud_latency_ms(self, call: ExpertCall) -> NDArray[np.float64]:
-        """Time of one call for each user in the cloud, ms, to 6 digits; float64 (U,)."""
+        """Time of one call for each user in the cloud, ms, to 6 digits; float64 (U,).
+
+        Raises
+        ------
+        ValueError
+            When there is no gateway.
+        """
+        if self.gateway is None:
+            raise ValueError("a network without a gateway has no latency of the cloud")
         times = (
             self._reach_ms(call)[:, self.gateway]
             + 2 * self.wan_delay_ms

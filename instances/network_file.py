@@ -17,7 +17,7 @@
 A user without measurements says how she is connected, and the rest of the file how the servers
 are; the latencies of a call then follow from the model (:mod:`instances.network`):
 
-    [cloud]
+    [cloud]                       # not when every cloud_latency_ms is measured
     gateway = "edge-0"            # server or switch at which the wide-area network begins
     wan_delay_ms = 15.0           # one way
     compute_tflops = 3.35
@@ -167,7 +167,8 @@ class NetworkFile:
                 )
             rows = np.array(self.connected)
             servers[rows] = _filled(servers[rows], self.network.latency_ms(call))
-            cloud[rows] = _filled(cloud[rows], self.network.cloud_latency_ms(call))
+            if self.network.gateway is not None:
+                cloud[rows] = _filled(cloud[rows], self.network.cloud_latency_ms(call))
         return servers, cloud
 
 

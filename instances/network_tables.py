@@ -249,14 +249,13 @@ def read_connections(
     if not connected:
         _refuse_unused(data, servers)
         return None
-    first = f"users[{connected[0]}] has no measured latencies"
-    if "cloud" not in data:
-        raise InputError("cloud", f"is missing; {first}")
-    cloud = require_fields(data["cloud"], "cloud", _CLOUD, _WAN_RATES)
     rates = []
     for n, server in enumerate(servers):
         if "compute_tflops" not in server:
-            raise InputError(f"servers[{n}].compute_tflops", f"is missing; {first}")
+            raise InputError(
+                f"servers[{n}].compute_tflops",
+                f"is missing; users[{connected[0]}] has no measured latencies",
+            )
         rates.append(_rate(server["compute_tflops"], f"servers[{n}].compute_tflops"))
     uplink, downlink = np.zeros((2, len(connected), len(sites)))
     delay = np.zeros(len(connected))
@@ -275,12 +274,8 @@ def read_connections(
         radio_delay_ms=delay,
         links=_links(data, sites),
         server_tflops=np.array(rates),
-        gateway=_site(cloud["gateway"], "cloud.gateway", sites),
-        wan_delay_ms=read_number(cloud["wan_delay_ms"], "cloud.wan_delay_ms"),
-        cloud_tflops=_rate(cloud["compute_tflops"], "cloud.compute_tflops"),
-        wan_uplink_mbps=_wan_rate(cloud, "uplink_mbps"),
-        wan_downlink_mbps=_wan_rate(cloud, "downlink_mbps"),
         switches=len(sites) - len(servers),
+        **_cloud(data, sites, [connected[row] for row in np.flatnonzero(needed[1])]),
     )
     _check_paths(network, users, servers, connected, needed)
     return network
@@ -340,8 +335,25 @@ def _links(data: Table, sites: Mapping[str, int]) -> tuple[Link, ...]:
     return tuple(links)
 
 
-def _wan_rate(cloud: Table, name: str) -> float:
-    return _rate(cloud[name], f"cloud.{name}") if name in cloud else np.inf
+def _cloud(data: Table, sites: Mapping[str, int], users: list[int]) -> dict[str, Any]:
+    """Read what a :class:`Network` says of the cloud, which these users need to know."""
+    if not users:
+        if "cloud" in data:
+            raise InputError("cloud", "is not used: every user has a measured cloud_latency_ms")
+        return {}
+    if "cloud" not in data:
+        raise InputError("cloud", f"is missing; users[{users[0]}] has no measured cloud_latency_ms")
+    cloud = require_fields(data["cloud"], "cloud", _CLOUD, _WAN_RATES)
+    return {
+        "gateway": _site(cloud["gateway"], "cloud.gateway", sites),
+        "wan_delay_ms": read_number(cloud["wan_delay_ms"], "cloud.wan_delay_ms"),
+        "cloud_tflops": _rate(cloud["compute_tflops"], "cloud.compute_tflops"),
+        **{
+            f"wan_{name}": _rate(cloud[name], f"cloud.{name}")
+            for name in _WAN_RATES
+            if name in cloud
+        },
+    }
 
 
 def read_number(value: object, path: str) -> float:

@@ -183,6 +183,37 @@ def test_shortest_paths_obey_the_triangle_inequality(backhaul, servers, seed, up
         assert link.rate_mbps in (100.0, 1000.0, 10_000.0)
 
 
+@given(
+    sites=st.integers(1, 6),
+    ends=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=10),
+    numbers=st.lists(st.integers(1, 50), min_size=30, max_size=30),
+)
+def test_shortest_paths_with_a_rate_each_way_against_floyd_and_warshall(sites, ends, numbers):
+    links = tuple(
+        Link(
+            sites=(a % sites, b % sites),
+            delay_ms=numbers[3 * i] / 10,
+            rate_mbps=float(numbers[3 * i + 1]),
+            back_rate_mbps=None if numbers[3 * i + 2] == 50 else float(numbers[3 * i + 2]),
+        )
+        for i, (a, b) in enumerate(ends)
+        if a % sites != b % sites
+    )
+    network = replace(
+        by_hand(), links=links, server_tflops=np.ones(1), switches=sites - 1, gateway=None
+    )
+    expected = np.full((sites, sites), np.inf)
+    np.fill_diagonal(expected, 0.0)
+    for link in links:
+        for forward in (True, False):
+            a, b = link.sites if forward else link.sites[::-1]
+            expected[a, b] = min(expected[a, b], link.trip_ms(CALL, forward=forward))
+    for over in range(sites):
+        around = expected[:, over, None] + expected[None, over, :]
+        expected = np.minimum(expected, around)
+    assert np.allclose(network.path_ms(CALL), expected, rtol=1e-12)
+
+
 BETTER = {
     "site power": lambda spec: {"site_power_dbm": spec.site_power_dbm + 3},
     "user power": lambda spec: {"user_power_dbm": 26.0},

@@ -41,10 +41,10 @@ def two(**users_and_parts):
     for name, value in users_and_parts.items():
         if name == "user":
             data["users"][0].update(value)
-        elif name in ("cloud", "link"):
-            (data["cloud"] if name == "cloud" else data["links"][0]).update(value)
         elif value is None:
             del data[name]
+        elif name in ("cloud", "link"):
+            (data["cloud"] if name == "cloud" else data["links"][0]).update(value)
         else:
             data[name] = value
     return data
@@ -64,14 +64,26 @@ def test_computed_by_hand():
     [
         ({"latency_ms": {"far": 7.5}}, [5.0, 7.5], 34.1),
         ({"latency_ms": {"near": 1}}, [1.0, 12.2], 34.1),
-        ({"cloud_latency_ms": 20}, [5.0, 12.2], 20.0),
-        ({"latency_ms": {"near": 0.0}, "cloud_latency_ms": 99.5}, [0.0, 12.2], 99.5),
         ({"latency_ms": [1, 2]}, [1.0, 2.0], 34.1),
         ({"latency_ms": {"far": 2, "near": 1}}, [1.0, 2.0], 34.1),
     ],
 )
 def test_what_is_measured_goes_before_what_is_computed(user, servers, cloud):
     assert latencies(two(user=user)) == ([servers], [cloud])
+
+
+@pytest.mark.parametrize("user", [{}, {"latency_ms": {"near": 0.0}}])
+def test_where_the_cloud_is_measured_by_all_nothing_else_is_said_of_it(user):
+    data = two(cloud=None, user={"cloud_latency_ms": 20, **user})
+    assert latencies(data) == ([[0.0 if user else 5.0, 12.2]], [20.0])
+    network = network_from_dict(data).network
+    with pytest.raises(ValueError, match=r"^a network without a gateway has no latency of the cl"):
+        network.cloud_latency_ms(CALL)
+    data["cloud"] = TWO["cloud"]
+    with pytest.raises(
+        InputError, match=r"^cloud: is not used: every user has a measured cloud_lat"
+    ):
+        network_from_dict(data)
 
 
 @given(
@@ -121,6 +133,7 @@ def test_a_measured_pair_needs_no_path():
     ):
         network_from_dict(data)
     data["users"][0]["cloud_latency_ms"] = 50
+    del data["cloud"]
     assert latencies(data) == ([[5.0, 7.5]], [50.0])
 
 
@@ -159,6 +172,34 @@ def test_switches_join_links_and_users():
     assert network.server_names == ("near", "far")
     assert network.switch_names == ("hub", "desk")
     assert network.capacity_bytes.tolist() == [10**9, 10**9]
+
+
+BETTER = (
+    {"delay_ms", "access_delay_ms", "wan_delay_ms"},
+    {
+        *("rate_mbps", "back_rate_mbps", "uplink_mbps", "downlink_mbps", "compute_tflops"),
+    },
+)
+"""Fields of which less is better, and of which more."""
+
+
+@given(choice=st.integers(0, 10**6), factor=st.floats(1.01, 100), names=st.integers(0, 3))
+def test_a_better_line_or_box_never_makes_anything_slower(choice, factor, names):
+    data = tomllib.loads(FIVE.read_text("utf-8"))
+    data["transfer"] = {"up_precision": ("bf16", "fp8", "int4", "mxfp4")[names]}
+    architecture = ARCHITECTURES.get("gpt-oss-20b")
+
+    def times():
+        network = network_from_dict(data)
+        servers, cloud = network.latencies_ms(network.call_of(architecture))
+        return np.concatenate([servers.ravel(), cloud])
+
+    before = times()
+    parts = [data["cloud"], *data["servers"], *data["links"], *data["users"]]
+    places = [(part, field) for part in parts for field in part if field in BETTER[0] | BETTER[1]]
+    part, field = places[choice % len(places)]
+    part[field] = part[field] / factor if field in BETTER[0] else part[field] * factor
+    assert np.all(times() <= before)
 
 
 def test_what_travels_has_a_width_each_way():
@@ -244,6 +285,7 @@ REFUSED = [
     ({"transfer": {"up_bits": 8}}, "transfer.up_bits: unknown field"),
     ({"transfer": {"up_precision": "fp4"}}, "transfer.up_precision: 'fp4' is not one of bf16, fp8"),
     ({"transfer": {"down_precision": 8}}, "transfer.down_precision: 8 is not one of bf16, fp8"),
+    ({"cloud": None}, "cloud: is missing; users[0] has no measured cloud_latency_ms"),
     ({"links": None}, "links: no path leads from users[0] ('ann') to servers[1] ('far')"),
 ]
 
@@ -362,3 +404,19 @@ def test_the_pages_name_every_field_and_option():
     for name, values in NETWORK_OPTIONS.items():
         row = re.search(rf"(?m)^\| `{name}` \|(.*)$", page)[1]
         assert re.findall(r"`([a-z0-9-]+)`", row) == list(values)
+
+
+def test_the_example_of_eight_gpus():
+    network = read_network(ROOT / "docs" / "examples" / "eight-gpus.toml")
+    architecture = ARCHITECTURES.get("gpt-oss-20b")
+    assert (network.capacity_bytes // architecture.expert_bytes()).tolist() == [120] * 8
+    servers, cloud = network.latencies_ms(network.call_of(architecture))
+    compute = architecture.expert_flops / 3.35e9
+    # Up 2880 bytes, down 5760: the memory, two links of NVLink, and InfiniBand between machines.
+    own = 8 * 8640 / 26.8e9 + compute
+    inside = own + 2 * (0.01 + 8 * 8640 / 3.6e9)
+    between = inside + 0.02 + 8 * 8640 / 4e8
+    for user, server in np.ndindex(8, 8):
+        expected = own if user == server else inside if user // 4 == server // 4 else between
+        assert servers[user, server] == pytest.approx(expected, rel=1e-5)
+    assert cloud.tolist() == [1.0] * 8
