@@ -149,6 +149,18 @@ def affordable_cycles(instance: Instance, clauses: Clauses, steps: float) -> int
     return int(steps / (iterations * _steps_of_iteration(instance, clauses) + settling))
 
 
+def order_by_members(
+    num_experts: int, offsets: NDArray[np.int64], experts: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Order sets of experts by a hash of their members: the same however they were listed."""
+    mixed = (np.arange(num_experts, dtype=np.uint64) + 1) * _GOLDEN
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= _GOLDEN
+    ends = np.zeros(experts.size + 1, dtype=np.uint64)
+    np.cumsum(mixed[experts], out=ends[1:])
+    return np.argsort(np.diff(ends[offsets]), kind="stable").astype(np.int64)
+
+
 def _num_wanted(clauses: Clauses) -> int:
     return int(np.count_nonzero(np.bincount(clauses.itemset_experts)))
 
@@ -170,12 +182,7 @@ def _rows(instance: Instance, clauses: Clauses) -> tuple[Rows, NDArray[np.int64]
     Itemsets are ordered by a hash of their experts, and weights are rounded: neither the order of
     the demand nor that of the sums it was merged in leaves a trace.
     """
-    mixed = (np.arange(instance.num_experts, dtype=np.uint64) + 1) * _GOLDEN
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= _GOLDEN
-    ends = np.zeros(clauses.itemset_experts.size + 1, dtype=np.uint64)
-    np.cumsum(mixed[clauses.itemset_experts], out=ends[1:])
-    order = np.argsort(np.diff(ends[clauses.itemset_offsets]), kind="stable")
+    order = order_by_members(instance.num_experts, clauses.itemset_offsets, clauses.itemset_experts)
     num_itemsets = order.size
     itemset_offsets, experts = clauses.flat_experts(order)
     first = np.searchsorted(clauses.itemset, np.arange(num_itemsets + 1))

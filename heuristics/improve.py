@@ -6,6 +6,7 @@ from itertools import islice, permutations
 import numpy as np
 
 from heuristics.ejection import EjectionSearch
+from heuristics.packing import PackingSearch
 from heuristics.search import Search, Stored
 from heuristics.successive import HULL_GUARANTEE, server_order
 from instances.deadline import Deadline
@@ -18,6 +19,9 @@ from instances.structure.tables import modular_curves
 
 _CYCLES = 4
 """Cycles of ejection chains after each clearing."""
+
+_FIRST_STEPS, _STEPS = 300_000_000, 30_000_000
+"""Elementary steps of the search over whole clauses, at first and after each clearing."""
 
 
 def improve(
@@ -35,14 +39,15 @@ def improve(
     each of its layers; does so from several orders of the servers (and from what successive-modular
     stores) and goes on from the best; then re-solves pairs of servers, jointly where layers are
     small; then, again and again, clears one layer on all servers, two servers, or a random share of
-    all copies, re-solves in a random order, searches by ejection chains over all servers at once,
-    and keeps what gained. Layers of up to 12 wanted experts are solved by exact tables, wider ones
-    by the hull sweep.
+    all copies, re-solves in a random order (one server alone: goes on by swaps), searches by
+    ejection chains over all servers at once, where clauses are long and few by exchanging whole
+    clauses, and keeps what gained. Layers of up to 12 wanted experts are solved by exact tables,
+    wider ones by the hull sweep.
 
     Time: that of one pass of the successive method for each server that is re-solved.
 
     Source: coordinate ascent on P3 (docs/theory.md); ruin and recreate: Schrimpf et al. 2000; tabu
-    search: Glover 1989; ejection chains: Glover 1996.
+    search: Glover 1989; ejection chains: Glover 1996; exchange of clauses: Wei and Hao 2019.
 
     Parameters
     ----------
@@ -80,11 +85,18 @@ def improved(
         best = search.better(best, sorted_by_gain)
     best = search.over_pairs(best)
     ejection = EjectionSearch(instance, search.clauses, search.deadline)
+    packing = PackingSearch(instance, search.clauses, search.deadline)
+    best = search.better(best, packing.searched(best, rng, _FIRST_STEPS))
     failures = 0
     while failures < rounds and not search.deadline.passed:
         order = rng.permutation(instance.num_servers).tolist()
-        found = search.better(best, search.rebuilt(_ruined(instance, best, order, rng), order))
+        ruined = _ruined(instance, best, order, rng)
+        if len(order) == 1:  # re-solved, the server would always hold the same
+            found = search.better(best, search.swapped(ruined, 0))
+        else:
+            found = search.better(best, search.rebuilt(ruined, order))
         ejected = search.better(found, ejection.searched(found, rng, _CYCLES))
+        ejected = search.better(ejected, packing.searched(ejected, rng, _STEPS))
         if ejected is not found:
             found = search.to_fixpoint(ejected)
         failures = failures + 1 if found is best else 0

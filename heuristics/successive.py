@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heuristics.ejection import EjectionSearch, affordable_cycles
+from heuristics.packing import PackingSearch
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.parallel import mapped, require_threads
@@ -35,6 +36,9 @@ HULL_BINS = 4096
 
 _CHAIN_STEPS = 2e7
 """Elementary steps of the ejection chains after a pass: about a tenth of a second."""
+
+_PACKING_STEPS = 50_000_000
+"""The same for the search over whole clauses, where clauses are long and few."""
 
 CurvesOf = Callable[[LayerPart, int], list[Curve]]
 """What storage up to a capacity buys in one layer, as curves to be added."""
@@ -118,12 +122,12 @@ def successive_hull(
 
     What no server sees by itself is filled up at the end, by a few ejection chains over all
     servers: whole clauses are completed wherever their experts are missing, and copies that lose
-    little make room.
+    little make room. Where clauses are long and few, a tabu search exchanges whole clauses.
 
-    Time: that of the pass, and a tenth of a second; there are fewer cycles, or none, where they
-    would take longer.
+    Time: that of the pass, and a tenth of a second or two; there are fewer cycles, or none, where
+    they would take longer.
 
-    Source: docs/theory.md, G3; ejection chains: Glover 1996.
+    Source: docs/theory.md, G3; ejection chains: Glover 1996; exchange of clauses: Wei and Hao 2019.
 
     Parameters
     ----------
@@ -150,7 +154,8 @@ def successive_hull(
     cycles = min(cycles, affordable_cycles(instance, clauses, _CHAIN_STEPS))
     if cycles:
         stored = EjectionSearch(instance, clauses, deadline).searched(stored, rng, cycles)
-    return Placement(stored)
+    packing = PackingSearch(instance, clauses, deadline)
+    return Placement(packing.searched(stored, rng, _PACKING_STEPS))
 
 
 def _hull_pass(

@@ -1,0 +1,82 @@
+"""Search over whole clauses on one server, where clauses are long and few."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heuristics.ejection import order_by_members
+from heuristics.packing_kernels import pack
+from instances.deadline import Deadline
+from instances.placement import Placement
+from instances.problem import Instance
+from instances.structure.clauses import Clauses, gathered
+from instances.structure.tables import residual_of
+
+_SHORT = 8
+"""Experts that a clause lacks on average up to which a search over experts is the better one."""
+
+_MOST_CLAUSES = 2000
+"""Clauses of a server above which one move takes too long: all pairs are compared."""
+
+_CHUNK_STEPS = 50_000_000
+"""Elementary steps between two looks at the clock: about a tenth of a second."""
+
+
+class PackingSearch:
+    """Iterated tabu search over the clauses that one server gains, given the others (P3).
+
+    Where clauses lack many experts, as the items of a set-union knapsack do, no single expert gains
+    anything. Here a move adds a clause with all its experts, gives one up with those that no other
+    one needs, or does both (Wei and Hao 2019).
+    """
+
+    def __init__(self, instance: Instance, clauses: Clauses, deadline: Deadline) -> None:
+        self.instance = instance
+        self.clauses = clauses
+        self.deadline = deadline
+
+    def searched(
+        self, stored: NDArray[np.bool_], rng: np.random.Generator, steps: int
+    ) -> NDArray[np.bool_]:
+        """Return a placement that saves no less than a feasible one; both bool (N, X).
+
+        ``steps`` counts elementary steps on all servers together. Where clauses are short nothing
+        is searched and nothing drawn.
+        """
+        if self.clauses.largest_itemset <= _SHORT:
+            return stored
+        servers = rng.permutation(self.instance.num_servers).tolist()
+        for server in servers:
+            seed = rng.integers(2**63, size=1, dtype=np.uint64)
+            stored = self._on_server(stored, server, seed, steps // len(servers))
+        return stored
+
+    def _on_server(
+        self, stored: NDArray[np.bool_], server: int, seed: NDArray[np.uint64], steps: int
+    ) -> NDArray[np.bool_]:
+        part = residual_of(self.clauses, stored, server)
+        num_clauses = part.weight.size
+        if part.experts.size <= _SHORT * num_clauses or num_clauses > _MOST_CLAUSES:
+            return stored
+        # neither the order of the demand nor that of the sums it was merged in leaves a trace
+        order = order_by_members(self.instance.num_experts, part.offsets, part.experts)
+        weight = part.weight[order].astype(np.float32).astype(np.float64)
+        offsets, experts = gathered(part.experts, part.offsets[order], np.diff(part.offsets)[order])
+        wanted, bits = np.unique(experts, return_inverse=True)
+        chosen = np.logical_and.reduceat(stored[server, experts], offsets[:-1])
+        while steps > 0 and not self.deadline.passed:
+            chosen, _ = pack(
+                weight,
+                offsets,
+                bits.astype(np.int64),
+                self.instance.expert_bytes[wanted],
+                int(self.instance.capacity_bytes[server]),
+                chosen,
+                min(steps, _CHUNK_STEPS),
+                seed,
+            )
+            steps -= _CHUNK_STEPS
+        proposal = stored.copy()
+        proposal[server] = False
+        proposal[server, experts[np.repeat(chosen, np.diff(offsets))]] = True
+        saving = self.clauses.saving_ms
+        return proposal if saving(Placement(proposal)) > saving(Placement(stored)) else stored
