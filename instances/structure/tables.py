@@ -116,13 +116,18 @@ def layer_part(part: Residual, layer: int, expert_bytes: NDArray[np.int64]) -> L
     """Cut one layer out of what a server can still gain."""
     begin, end = part.layer_offset[layer], part.layer_offset[layer + 1]
     offsets = part.offsets[begin : end + 1]
-    wanted, bits = np.unique(part.experts[offsets[0] : offsets[-1]], return_inverse=True)
+    experts = part.experts[offsets[0] : offsets[-1]]
+    first = int(experts.min()) if experts.size else 0
+    within = experts - first
+    is_wanted = np.zeros(int(within.max(initial=-1)) + 1, dtype=np.bool_)
+    is_wanted[within] = True
+    wanted = first + np.flatnonzero(is_wanted)
     return LayerPart(
         wanted=wanted,
         sizes=expert_bytes[wanted],
         weight=part.weight[begin:end],
         offsets=offsets - offsets[0],
-        bits=bits.astype(np.int64),
+        bits=(np.cumsum(is_wanted) - 1)[within],
     )
 
 
