@@ -18,7 +18,7 @@ INTERRUPTED = 128 + signal.SIGINT
 PIPE_CLOSED = 128 + signal.SIGPIPE
 """What shells report for a program that the signal has ended."""
 
-SANDBOXED = ("solve", "bound", "run")
+SANDBOXED = ("solve", "bound", "plan", "run")
 """Commands that run methods."""
 
 

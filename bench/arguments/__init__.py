@@ -6,6 +6,7 @@ from typing import Any
 from bench.arguments.commands import Parser
 from bench.arguments.judging import add_archive, add_audit, add_conformance, add_report
 from bench.arguments.making import add_export, add_generate, add_import, add_list
+from bench.arguments.planning import add_plan
 from bench.arguments.running import add_compare, add_run, add_store
 from bench.arguments.solving import add_bound, add_check, add_solve
 
@@ -59,6 +60,7 @@ def make_parser() -> Parser:
     add_solve(commands)
     add_bound(commands)
     add_check(commands)
+    add_plan(commands)
     add_run(commands)
     add_store(commands)
     add_compare(commands)
