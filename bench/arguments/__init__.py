@@ -8,6 +8,7 @@ from bench.arguments.judging import add_archive, add_audit, add_conformance, add
 from bench.arguments.making import add_export, add_generate, add_import, add_list
 from bench.arguments.planning import add_plan
 from bench.arguments.running import add_compare, add_run, add_store
+from bench.arguments.simulating import add_holdout, add_simulate
 from bench.arguments.solving import add_bound, add_check, add_solve
 
 OVERVIEW = """\
@@ -60,6 +61,8 @@ def make_parser() -> Parser:
     add_solve(commands)
     add_bound(commands)
     add_check(commands)
+    add_simulate(commands)
+    add_holdout(commands)
     add_plan(commands)
     add_run(commands)
     add_store(commands)

@@ -79,8 +79,8 @@ class Observed(NamedTuple):
 
     Parameters
     ----------
-    user, time_ms
-        User of each token and its time; the first ``uncounted`` included.
+    token, time_ms
+        Index of each token in its traffic and its time; the first ``uncounted`` included.
     layer_ms
         Summed time of each layer over counted tokens.
     calls
@@ -91,7 +91,7 @@ class Observed(NamedTuple):
         From the start of the first counted token to the start of the last one.
     """
 
-    user: NDArray[np.int64]
+    token: NDArray[np.int64]
     time_ms: NDArray[np.float64]
     layer_ms: NDArray[np.float64]
     calls: NDArray[np.int64]
@@ -181,7 +181,7 @@ def run(world: World, service: Service, traffic: Traffic) -> Observed:
     pending = np.zeros(flights, dtype=np.int64)
     turn = np.zeros(flights, dtype=np.int64)
 
-    user_of = np.zeros(traffic.total, dtype=np.int64)
+    token_of = np.zeros(traffic.total, dtype=np.int64)
     time_ms = np.zeros(traffic.total)
     layer_ms = np.zeros(world.num_layers)
     calls = np.zeros(servers + 2, dtype=np.int64)
@@ -282,7 +282,7 @@ def run(world: World, service: Service, traffic: Traffic) -> Observed:
                 if started == traffic.uncounted:
                     window[0] = now
                 window[1] = now
-                user_of[started] = traffic.user[token[flight]]
+                token_of[started] = token[flight]
                 started += 1
             t = token[flight]
             u = traffic.user[t]
@@ -338,4 +338,4 @@ def run(world: World, service: Service, traffic: Traffic) -> Observed:
                 size += 1
                 number += 1
                 break
-    return Observed(user_of, time_ms, layer_ms, calls, wait_ms, busy_ms, window[1] - window[0])
+    return Observed(token_of, time_ms, layer_ms, calls, wait_ms, busy_ms, window[1] - window[0])

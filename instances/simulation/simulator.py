@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ class Simulation:
         Mean time, with its 99 % confidence interval.
     static_ms
         T(X) of the instance: what its demand, without queueing and jitter, comes to exactly.
+    alone_ms
+        Mean time of the very same tokens without queueing and jitter.
     percentiles_ms
         50th, 95th and 99th percentile over tokens.
     user_ms, user_tokens
@@ -56,6 +59,7 @@ class Simulation:
     tokens: int
     mean: Interval
     static_ms: float
+    alone_ms: float
     percentiles_ms: tuple[float, ...]
     user_ms: NDArray[np.float64]
     user_tokens: NDArray[np.int64]
@@ -74,6 +78,17 @@ class Simulation:
     def call_shares(self) -> NDArray[np.float64]:
         """Share of the calls that each place answered; 0 where there was no call at all."""
         return self.calls / max(int(self.calls.sum()), 1)
+
+
+class Walked(NamedTuple):
+    """Tokens that count: user, time and time alone of each; sums by layer, calls by place."""
+
+    user: NDArray[np.int64]
+    times: NDArray[np.float64]
+    calm: NDArray[np.float64]
+    mean: Interval
+    layer_ms: NDArray[np.float64]
+    calls: NDArray[np.int64]
 
 
 def simulate(
@@ -120,9 +135,15 @@ def simulate(
     sigma = math.sqrt(math.log1p(jitter * jitter))
     if queueing is None:
         times, layer_ms, calls = walk(world, tokens.user, tokens.experts, sigma, travel_seed)
+        calm = walk(world, tokens.user, tokens.experts, 0.0, travel_seed)[0] if sigma else times
         drawn = bool(np.unique(tokens.request).size == len(tokens))
         mean = independent(times) if drawn else clustered(times, tokens.request)
-        return _summarise(instance, placement, tokens, tokens.user, times, mean, layer_ms, calls)
+        return _summarise(
+            instance,
+            placement,
+            tokens,
+            Walked(tokens.user, times, calm, mean, layer_ms, calls),
+        )
     service = Service(
         mean_ms=queueing.mean_ms(instance),
         law=LAWS.index(queueing.law),
@@ -132,7 +153,8 @@ def simulate(
     )
     seen = run(world, service, _traffic(instance, tokens, queueing, seed))
     uncounted = _uncounted(tokens)
-    times = seen.time_ms[uncounted:]
+    times, token = seen.time_ms[uncounted:], seen.token[uncounted:]
+    calm = walk(world, tokens.user, tokens.experts, 0.0, travel_seed)[0][token]
     with np.errstate(invalid="ignore", divide="ignore"):  # no call, or no time: NaN
         load = seen.busy_ms / seen.window_ms
         queue_ms = seen.wait_ms / seen.calls[: instance.num_servers]
@@ -140,11 +162,7 @@ def simulate(
         instance,
         placement,
         tokens,
-        seen.user[uncounted:],
-        times,
-        batched(times),
-        seen.layer_ms,
-        seen.calls,
+        Walked(tokens.user[token], times, calm, batched(times), seen.layer_ms, seen.calls),
         load=load,
         queue_ms=queue_ms * tokens.rate,
     )
@@ -196,16 +214,13 @@ def _summarise(
     instance: Instance,
     placement: Placement,
     tokens: Tokens,
-    user: NDArray[np.int64],
-    times: NDArray[np.float64],
-    mean: Interval,
-    layer_ms: NDArray[np.float64],
-    calls: NDArray[np.int64],
+    walked: Walked,
     *,
     load: NDArray[np.float64] | None = None,
     queue_ms: NDArray[np.float64] | None = None,
 ) -> Simulation:
     num_users = instance.num_users
+    user, times = walked.user, walked.times
     user_tokens = np.bincount(user, minlength=num_users)
     sums = np.bincount(user, weights=times, minlength=num_users)
     with np.errstate(invalid="ignore"):  # a user without tokens: NaN
@@ -213,14 +228,15 @@ def _summarise(
     percentiles = np.percentile(times, PERCENTILES, method="inverted_cdf") * tokens.rate
     return Simulation(
         tokens=int(times.size),
-        mean=mean.scaled(tokens.rate),
+        mean=walked.mean.scaled(tokens.rate),
         static_ms=evaluate(instance, placement).latency_ms,
+        alone_ms=math.fsum(walked.calm) / times.size * tokens.rate,
         percentiles_ms=tuple(float(value) for value in percentiles),
         user_ms=user_ms,
         user_tokens=user_tokens.astype(np.int64),
         fairness=jain_index(user_ms[user_tokens > 0]),
-        layer_ms=layer_ms / times.size * tokens.rate,
-        calls=calls,
+        layer_ms=walked.layer_ms / times.size * tokens.rate,
+        calls=walked.calls,
         load=load,
         queue_ms=queue_ms,
     )

@@ -125,7 +125,7 @@ def replay_tokens(
     grouping = check_grouping(instance, routes, grouping)
     request = np.repeat(np.arange(routes.num_requests), np.diff(routes.offsets)).astype(np.int64)
     user = grouping[request]
-    order = np.lexsort((user, _rank_within(user, instance.num_users)))
+    order = np.lexsort((user, rank_within(user, instance.num_users)))
     return Tokens(user=user[order], experts=routes.experts[order], request=request[order], rate=1.0)
 
 
@@ -164,8 +164,8 @@ def check_grouping(
     return grouping.astype(np.int64)
 
 
-def _rank_within(user: NDArray[np.int64], num_users: int) -> NDArray[np.int64]:
-    """Return how many tokens of the same user come before each token."""
+def rank_within(user: NDArray[np.int64], num_users: int) -> NDArray[np.int64]:
+    """Return how many entries of the same user come before each entry; int64, as long."""
     by_user = np.argsort(user, kind="stable")
     starts = np.searchsorted(user[by_user], np.arange(num_users))
     rank = np.empty(user.size, dtype=np.int64)

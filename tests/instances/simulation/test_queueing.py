@@ -123,7 +123,7 @@ def test_the_event_loop_agrees_with_simpy(seed, closed):
     user, times, waits = by_simpy(world, service, traffic)
     seen = run(world, service, traffic)
     # users whose tokens take no time at all would decode for ever; there are none here
-    assert seen.user.tolist() == user.tolist()
+    assert tokens.user[seen.token].tolist() == user.tolist()
     assert seen.time_ms == pytest.approx(times, rel=1e-9, abs=1e-9)
     assert seen.wait_ms == pytest.approx(waits, rel=1e-9, abs=1e-9)
     assert seen.layer_ms.sum() == pytest.approx(times.sum(), rel=1e-9)
