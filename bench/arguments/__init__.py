@@ -7,6 +7,7 @@ from bench.arguments.commands import Parser
 from bench.arguments.judging import add_archive, add_audit, add_conformance, add_report
 from bench.arguments.making import add_export, add_generate, add_import, add_list
 from bench.arguments.planning import add_plan
+from bench.arguments.routing import add_fit, add_sample
 from bench.arguments.running import add_compare, add_run, add_store
 from bench.arguments.simulating import add_holdout, add_simulate
 from bench.arguments.solving import add_bound, add_check, add_solve
@@ -57,6 +58,8 @@ def make_parser() -> Parser:
     add_list(commands)
     add_generate(commands)
     add_import(commands)
+    add_fit(commands)
+    add_sample(commands)
     add_export(commands)
     add_solve(commands)
     add_bound(commands)

@@ -15,8 +15,8 @@ Scores can be scaled without changing any choice, so the noise is 1: logits are 
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,27 +25,27 @@ from numpy.typing import NDArray
 from instances.draws import Draws
 from instances.errors import InputError
 from instances.rounding import round_significant
-from instances.routing.drawing import draw_routes, draw_tokens, route
+from instances.routing.drawing import draw_tokens, route
 from instances.routing.order import draw_order
 from instances.routing.router import CLASSES, Router
-from instances.routing.statistics import FIGURES, Statistics, measure
+from instances.routing.statistics import FIGURES, measure
 
 MOST_USERS = 40
-LEAST_TOKENS, MOST_TOKENS = 4_000, 20_000
-LEAST_LAYERS, MOST_LAYERS = 2, 8
-MOST_SCORES = 10_000_000
+LEAST_TOKENS, MOST_TOKENS = 4_000, 10_000
+LEAST_LAYERS, MOST_LAYERS = 2, 4
+MOST_SCORES = 3_000_000
 """Size of the drawn data in a fit: fewer tokens and layers where there are many experts."""
+
+REPLICAS = 3
+"""Times that data is drawn for one distance: words of their own, so that no fit is to chance."""
 
 RANKS = (4, 12)
 """Ranks that are tried besides that of the classes, 8."""
 
-RANDOM_STARTS = 24
-_MOST_STEPS = 10
+RANDOM_STARTS = 16
+_MOST_STEPS = 8
 _BISECTIONS = 7
-_SETTLED = 0.01
-
-MOST_COMPARED_SCORES = 2**23
-"""Tokens times experts that are drawn at once for the comparison in the end: 64 MB."""
+_SETTLED = 0.02
 
 _LIMITS: Mapping[str, tuple[float, float]] = {
     "user_weight": (0.02, 40.0),
@@ -72,32 +72,6 @@ _ORDER_FREE = tuple(
 )
 
 Array = NDArray[np.float64]
-OnProgress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """A fitted router, and how far it is from the trace.
-
-    Parameters
-    ----------
-    router
-        The parameters.
-    trace, drawn
-        Statistics of the whole trace, and of data drawn from the router.
-    """
-
-    router: Router
-    trace: Statistics
-    drawn: Statistics
-
-    @property
-    def deviations(self) -> dict[str, float]:
-        """``drawn / measured - 1`` by figure; NaN where one of them is not known."""
-        return {
-            figure.name: _ratio(self.drawn.values[figure.name], self.trace.values[figure.name]) - 1
-            for figure in FIGURES
-        }
 
 
 def fit_router(
@@ -106,7 +80,6 @@ def fit_router(
     *,
     experts: int,
     seed: int = 0,
-    on_progress: OnProgress | None = None,
 ) -> Router:
     """Fit the routing model to a trace.
 
@@ -120,8 +93,6 @@ def fit_router(
         Experts of a layer.
     seed
         Of the draws that the trace is compared with.
-    on_progress
-        Told what is being done.
 
     Returns
     -------
@@ -135,67 +106,14 @@ def fit_router(
     """
     if not (choices >= 0).any():
         raise InputError("experts", "no token uses any expert, so there is nothing to fit")
-    tell = on_progress or (lambda text: None)
-    tell("measuring the trace")
     search = _Search(choices, offsets, experts, seed)
-    tell("trying parameters")
     starts = [_normalised(router) for router in CLASSES.values()]
     starts += search.random_starts(RANDOM_STARTS)
     best = min(starts, key=search.distance)
-    best = search.descend(best, tell)
+    best = search.descend(best)
     for rank in RANKS:
-        best = min(best, search.descend(replace(best, rank=rank), tell), key=search.distance)
-    tell("ordering tokens")
+        best = min(best, search.descend(replace(best, rank=rank)), key=search.distance)
     return search.with_order(best)
-
-
-def compare(
-    router: Router,
-    choices: NDArray[np.integer],
-    offsets: NDArray[np.int64],
-    *,
-    experts: int,
-    seed: int = 0,
-) -> tuple[Fit, NDArray[np.int32], NDArray[np.int64]]:
-    """Put the statistics of a trace and of a router side by side.
-
-    Parameters
-    ----------
-    router
-        Where the data is drawn from: requests as long as those of the trace, as many layers; of a
-        trace so long that memory could not hold its scores, evenly spaced requests.
-    choices, offsets, experts
-        The trace, as for :func:`fit_router`.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    Fit
-        Both statistics.
-    NDArray[np.int32]
-        The drawn choices, (T', L, K).
-    NDArray[np.int64]
-        Their offsets, (R' + 1,).
-    """
-    trace = measure(choices, offsets, experts=experts)
-    lengths = np.diff(offsets)
-    lengths = lengths[lengths > 0]
-    limit = max(1, MOST_COMPARED_SCORES // experts)
-    lengths = np.minimum(lengths, limit)
-    while lengths.sum() > limit:
-        lengths = lengths[:: -(-int(lengths.sum()) // limit)]
-    drawn = draw_routes(
-        router,
-        Draws("compare", seed),
-        lengths=lengths,
-        layers=choices.shape[1],
-        experts=experts,
-        top_k=choices.shape[2],
-    )
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    statistics = measure(drawn, starts, experts=experts)
-    return Fit(router=router, trace=trace, drawn=statistics), drawn, starts
 
 
 class _Search:
@@ -237,18 +155,8 @@ class _Search:
     def residuals(self, router: Router) -> Array:
         """Return weight * log(drawn / measured) of each statistic that has no order."""
         if router not in self._residuals:
-            # Streams of their own, so that the layers stay when the words change.
-            tokens = draw_tokens(router, Draws("fit", self._seed, "tokens"), self._lengths)
-            values = self._measure(
-                route(
-                    router,
-                    Draws("fit", self._seed, "layers"),
-                    tokens,
-                    layers=self._layers,
-                    experts=self._experts,
-                    top_k=self._top_k,
-                )
-            )
+            choices = [self._draw(router, replica)[0] for replica in range(REPLICAS)]
+            values = self._measure(choices)
             self._residuals[router] = np.array(
                 [
                     figure.weight * _log_ratio(values[figure.name], self._target[figure.name])
@@ -257,13 +165,12 @@ class _Search:
             )
         return self._residuals[router]
 
-    def descend(self, start: Router, tell: OnProgress) -> Router:
+    def descend(self, start: Router) -> Router:
         """Return the best router that damped Gauss-Newton steps find."""
         low, high = _bounds()
         best, damping = start, 0.1
         origin = _position(start)
-        for step in range(_MOST_STEPS):
-            tell(f"rank {start.rank}, step {step + 1}: distance {self.distance(best):.3f}")
+        for _ in range(_MOST_STEPS):
             here = _position(best)
             residuals = self.residuals(best)
             slopes = np.empty((residuals.size, here.size))
@@ -292,26 +199,17 @@ class _Search:
     def with_order(self, router: Router) -> Router:
         """Return the router with the stickiness that makes consecutive tokens overlap enough."""
         goal = self._target["overlap_1"]
-        tokens = draw_tokens(router, Draws("fit", self._seed, "tokens"), self._lengths)
-        words = tokens.words
-        if words is None or math.isnan(goal):
-            return router
-        choices = route(
-            router,
-            Draws("fit", self._seed, "layers"),
-            tokens,
-            layers=self._layers,
-            experts=self._experts,
-            top_k=self._top_k,
-        )
+        drawn = [self._draw(router, replica) for replica in range(REPLICAS)]
 
         def overlap(stickiness: float) -> float:
-            draws = Draws("fit", self._seed, "order")
-            order = draw_order(stickiness, words, tokens.lengths, draws)
-            return self._measure(choices[order])["overlap_1"]
+            ordered = []
+            for replica, (choices, words) in enumerate(drawn):
+                draws = Draws("fit", self._seed, "order", replica)
+                ordered.append(choices[draw_order(stickiness, words, self._lengths, draws)])
+            return self._measure(ordered)["overlap_1"]
 
         low, high = 0.0, _MOST_STICKINESS
-        if overlap(low) >= goal:
+        if math.isnan(goal) or overlap(low) >= goal:
             return router
         for _ in range(_BISECTIONS):
             # By square roots: a little stickiness does much, and more of it ever less.
@@ -322,8 +220,32 @@ class _Search:
                 high = middle
         return replace(router, stickiness=_rounded(math.sqrt(low * high) if low else high / 2))
 
-    def _measure(self, choices: NDArray[np.int32]) -> Mapping[str, float]:
-        return measure(choices, self._offsets, experts=self._experts).values
+    def _draw(self, router: Router, replica: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Draw choices, (T, L, K), and the words of their tokens, (T, rank)."""
+        # Streams of their own, so that the layers stay when the words change.
+        stream = ("fit", self._seed, replica)
+        tokens = draw_tokens(router, Draws(*stream, "tokens"), self._lengths)
+        choices = route(
+            router,
+            Draws(*stream, "layers"),
+            tokens,
+            layers=self._layers,
+            experts=self._experts,
+            top_k=self._top_k,
+        )
+        if tokens.words is None:
+            raise AssertionError(router)  # weights are never zero in a search
+        return choices, tokens.words
+
+    def _measure(self, replicas: list[NDArray[np.int32]]) -> dict[str, float]:
+        """Return the means over the replicas."""
+        measured = [
+            measure(choices, self._offsets, experts=self._experts).values for choices in replicas
+        ]
+        return {
+            figure.name: sum(values[figure.name] for values in measured) / len(measured)
+            for figure in FIGURES
+        }
 
 
 def _shorter(
@@ -380,9 +302,3 @@ def _log_ratio(drawn: float, measured: float) -> float:
     if math.isnan(drawn):
         return _MISSING
     return math.log((drawn + _OFFSET) / (measured + _OFFSET))
-
-
-def _ratio(drawn: float, measured: float) -> float:
-    if measured == 0:
-        return 1.0 if drawn == 0 else math.inf
-    return drawn / measured
