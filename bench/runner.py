@@ -12,14 +12,14 @@ from bench.kinds import SETTLED, Kind, kind_of
 from bench.plugins import algorithm_plugin, family_plugin
 from bench.pool import Request, Workers
 from bench.presets import AUTO
-from bench.progress import Progress
+from bench.progress import Finished, Progress
 from bench.records import AttemptRecord, Ending
 from bench.sandbox import Limits, PackedInstance, solve_in_sandbox
 from bench.start import Start, find_start
 from bench.store import Store
 from bench.worker import Answer
 from instances.files import placement_to_dict
-from instances.result import StopReason, judge
+from instances.result import Result, Status, StopReason, judge, relative_gap
 
 
 @dataclass(slots=True)
@@ -40,6 +40,24 @@ class Tally:
     new: int = 0
     skipped: int = 0
     outdated: int = 0
+
+
+@dataclass(slots=True)
+class _Best:
+    """The best saving (NaN: none) and the lowest bound on an instance until now, ms per token."""
+
+    saving_ms: float
+    bound_saving_ms: float
+
+    def take(self, result: Result) -> None:
+        """Note what a result adds; a claim that was refuted adds nothing."""
+        if result.status is not Status.ERROR:
+            self.saving_ms = max(result.saving_ms, self.saving_ms, key=_unless_unknown)
+            self.bound_saving_ms = min(result.bound_saving_ms, self.bound_saving_ms)
+
+
+def _unless_unknown(saving_ms: float) -> float:
+    return -math.inf if math.isnan(saving_ms) else saving_ms
 
 
 class Runner:
@@ -142,13 +160,14 @@ class Runner:
         if not due:
             return
         self._store.add_instance(record)
+        best = _Best(*self._store.best_known(record.checksum))
         packed = PackedInstance.of(instance)
         start: Start | None = None
         for task in due:
             limits = Limits(time_s=task.time_limit_s, memory_bytes=self._memory_bytes)
             if task.start == AUTO and start is None and _supports(task, packed):
                 start = find_start(self._workers, packed, limits)
-            self._submit(task, packed, record.checksum, limits, start)
+            self._submit(task, packed, record.checksum, limits, start, best)
 
     def _submit(
         self,
@@ -157,6 +176,7 @@ class Runner:
         checksum: str,
         limits: Limits,
         start: Start | None,
+        best: "_Best",
     ) -> None:
         given = start if task.start == AUTO else None
         what = f"{packed.instance.name}, {task.algorithm.name}"
@@ -207,7 +227,16 @@ class Runner:
             self._store.record(attempt)
             self.tally.new += 1
             self.tally.kinds[kind_of(result.status, result.stop_reason)] += 1
-            self._progress.finished(what, result)
+            best.take(result)
+            self._progress.finished(
+                Finished(
+                    instance=packed.instance.name,
+                    algorithm=task.algorithm.name,
+                    seed=task.seed,
+                    result=result,
+                    best_gap=relative_gap(best.saving_ms, best.bound_saving_ms),
+                )
+            )
 
         self._workers.submit(request, done, begun)
 

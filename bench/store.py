@@ -234,6 +234,16 @@ class Store:
             row = self._connection.execute(query, key).fetchone()
         return None if row is None else str(row[0])
 
+    def best_known(self, checksum: str) -> tuple[float, float]:
+        """Return the best saving (NaN without one) and lowest bound (infinite) on an instance."""
+        query = (
+            "SELECT max(saving_ms), min(bound_saving_ms) FROM attempts "
+            "WHERE checksum = ? AND superseded_by IS NULL AND status <> 'error'"
+        )
+        with plainly(self.path):
+            saving, bound = self._connection.execute(query, (checksum,)).fetchone()
+        return (math.nan if saving is None else saving, math.inf if bound is None else bound)
+
     def results(self, *, history: bool = False) -> "pd.DataFrame":
         """Return one row for each attempt, in the order in which they finished.
 

@@ -101,6 +101,15 @@ def add_run(commands: Any) -> None:
         help="the same as --redo failed",
     )
     parser.add_argument("--store", required=True, metavar="FILE", help="SQLite file of results")
+    manner = parser.add_mutually_exclusive_group()
+    manner.add_argument(
+        "--quiet", action="store_true", help="print nothing but warnings and errors"
+    )
+    manner.add_argument(
+        "--json-lines",
+        action="store_true",
+        help="print a JSON object a line for each attempt that finishes, and one at the end",
+    )
 
 
 def add_store(commands: Any) -> None:

@@ -1,6 +1,7 @@
 """``moeplace run``: methods on many instances, into a store."""
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with Store.open_for_writing(arguments.store) as store:
         for sentence in plan.left_out:
             print(sentence, file=sys.stderr)
-        progress = make_progress()
+        progress = make_progress(quiet=arguments.quiet, json_lines=arguments.json_lines)
         tally = Tally()
         try:
             with _workers(arguments) as workers:
@@ -52,7 +53,10 @@ def execute(arguments: argparse.Namespace) -> int:
             ) from None
         finally:
             progress.close()
-    _conclude(tally, arguments.store)
+    if arguments.json_lines:
+        _conclude_in_json(tally, arguments.store)
+    elif not arguments.quiet:
+        _conclude(tally, arguments.store)
     return 1 if any(tally.kinds[kind] for kind in BROKEN) else 0
 
 
@@ -88,6 +92,19 @@ def _batches(arguments: argparse.Namespace) -> tuple[Batch, ...]:
             start=arguments.start or AUTO,
         ),
     )
+
+
+def _conclude_in_json(tally: Tally, store: str) -> None:
+    """Write the last line, in the form of those of the attempts."""
+    content = {
+        "event": "end",
+        "store": store,
+        "new": tally.new,
+        "skipped": tally.skipped,
+        "outdated": tally.outdated,
+        "kinds": {kind.value: tally.kinds[kind] for kind in Kind if tally.kinds[kind]},
+    }
+    print(json.dumps(content, ensure_ascii=False))
 
 
 def _conclude(tally: Tally, store: str) -> None:

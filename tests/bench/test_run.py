@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import signal
@@ -400,6 +401,35 @@ def test_store_that_cannot_be_opened_is_found_out_first(
         err = capsys.readouterr().err
         assert text in err.splitlines()[-1]
         assert err.splitlines()[-1].startswith("moeplace: error: ")
+
+
+# -- what is printed -------------------------------------------------------------------------
+
+
+def test_json_lines_tell_every_attempt_and_the_end(run: Run, store: Path) -> None:
+    words = ("--families", "tiny", "--sizes", "tiny", "--json-lines", "--with")
+    code, out, err = run(*words, "layer-enumeration", "greedy")
+    assert (code, err) == (0, "")
+    *attempts, end = map(json.loads, out.splitlines())
+    rows = _results(store)
+    assert [each["algorithm"] for each in attempts] == list(rows["algorithm"])
+    assert [each["saving_ms"] for each in attempts] == list(rows["saving_ms"])
+    assert [each["done"] for each in attempts] == [1, 2]
+    # proven by the first one
+    assert [each["best_gap"] for each in attempts] == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert end["event"] == "end"
+    assert (end["new"], end["skipped"], end["kinds"]) == (2, 0, {"optimal": 1, "feasible": 1})
+    code, out, _ = run(*words, "popularity")
+    assert json.loads(out.splitlines()[0])["best_gap"] < 1e-9  # known from the run before
+
+
+def test_quiet_says_nothing_unless_something_is_wrong(run: Run, store: Path) -> None:
+    words = ("--families", "tiny", "--with", "greedy", "--quiet")
+    assert run(*words, "--sizes", "tiny") == (0, "", "")
+    assert len(_results(store)) == 1
+    code, _, err = run(*words, "--sizes", "tiny", "--json-lines")
+    assert code == 2
+    assert "not allowed with argument --quiet" in err
 
 
 # -- interruptions ----------------------------------------------------------------------------
