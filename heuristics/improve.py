@@ -6,7 +6,7 @@ from itertools import islice, permutations
 import numpy as np
 
 from heuristics.ejection import EjectionSearch
-from heuristics.packing import PackingSearch
+from heuristics.packing import Effort, PackingSearch
 from heuristics.search import Search, Stored
 from heuristics.successive import HULL_GUARANTEE, server_order
 from instances.deadline import Deadline
@@ -20,8 +20,8 @@ from instances.structure.tables import modular_curves
 _CYCLES = 4
 """Cycles of ejection chains after each clearing."""
 
-_FIRST_STEPS, _STEPS = 300_000_000, 30_000_000
-"""Elementary steps of the search over whole clauses, at first and after each clearing."""
+_FIRST_PACKING, _PACKING = Effort(600_000_000, 20_000), Effort(60_000_000, 2_000)
+"""The search over whole clauses, at first and after each clearing."""
 
 
 def improve(
@@ -86,7 +86,7 @@ def improved(
     best = search.over_pairs(best)
     ejection = EjectionSearch(instance, search.clauses, search.deadline)
     packing = PackingSearch(instance, search.clauses, search.deadline)
-    best = search.better(best, packing.searched(best, rng, _FIRST_STEPS))
+    best = search.better(best, packing.searched(best, rng, _FIRST_PACKING))
     failures = 0
     while failures < rounds and not search.deadline.passed:
         order = rng.permutation(instance.num_servers).tolist()
@@ -96,7 +96,7 @@ def improved(
         else:
             found = search.better(best, search.rebuilt(ruined, order))
         ejected = search.better(found, ejection.searched(found, rng, _CYCLES))
-        ejected = search.better(ejected, packing.searched(ejected, rng, _STEPS))
+        ejected = search.better(ejected, packing.searched(ejected, rng, _PACKING))
         if ejected is not found:
             found = search.to_fixpoint(ejected)
         failures = failures + 1 if found is best else 0

@@ -1,5 +1,7 @@
 """Search over whole clauses on one server, where clauses are long and few."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,16 @@ _CHUNK_STEPS = 50_000_000
 """Elementary steps between two looks at the clock: about a tenth of a second."""
 
 
+class Effort(NamedTuple):
+    """How long to search: whichever of the two is reached first."""
+
+    steps: int
+    """Elementary steps, on all servers together."""
+
+    moves: int
+    """Moves on each server."""
+
+
 class PackingSearch:
     """Iterated tabu search over the clauses that one server gains, given the others (P3).
 
@@ -35,23 +47,23 @@ class PackingSearch:
         self.deadline = deadline
 
     def searched(
-        self, stored: NDArray[np.bool_], rng: np.random.Generator, steps: int
+        self, stored: NDArray[np.bool_], rng: np.random.Generator, effort: Effort
     ) -> NDArray[np.bool_]:
         """Return a placement that saves no less than a feasible one; both bool (N, X).
 
-        ``steps`` counts elementary steps on all servers together. Where clauses are short nothing
-        is searched and nothing drawn.
+        Where clauses are short nothing is searched and nothing drawn.
         """
         if self.clauses.largest_itemset <= _SHORT:
             return stored
         servers = rng.permutation(self.instance.num_servers).tolist()
         for server in servers:
             seed = rng.integers(2**63, size=1, dtype=np.uint64)
-            stored = self._on_server(stored, server, seed, steps // len(servers))
+            steps = effort.steps // len(servers)
+            stored = self._on_server(stored, server, seed, Effort(steps, effort.moves))
         return stored
 
     def _on_server(
-        self, stored: NDArray[np.bool_], server: int, seed: NDArray[np.uint64], steps: int
+        self, stored: NDArray[np.bool_], server: int, seed: NDArray[np.uint64], effort: Effort
     ) -> NDArray[np.bool_]:
         part = residual_of(self.clauses, stored, server)
         num_clauses = part.weight.size
@@ -63,7 +75,10 @@ class PackingSearch:
         offsets, experts = gathered(part.experts, part.offsets[order], np.diff(part.offsets)[order])
         wanted, bits = np.unique(experts, return_inverse=True)
         chosen = np.logical_and.reduceat(stored[server, experts], offsets[:-1])
-        while steps > 0 and not self.deadline.passed:
+        chunks = max(1, -(-effort.steps // _CHUNK_STEPS))
+        for _ in range(chunks):
+            if self.deadline.passed:
+                break
             chosen, _ = pack(
                 weight,
                 offsets,
@@ -71,10 +86,10 @@ class PackingSearch:
                 self.instance.expert_bytes[wanted],
                 int(self.instance.capacity_bytes[server]),
                 chosen,
-                min(steps, _CHUNK_STEPS),
+                effort.steps // chunks,
+                effort.moves // chunks,
                 seed,
             )
-            steps -= _CHUNK_STEPS
         proposal = stored.copy()
         proposal[server] = False
         proposal[server, experts[np.repeat(chosen, np.diff(offsets))]] = True

@@ -135,13 +135,15 @@ def pack(
     capacity: int,
     start: NDArray[np.bool_],
     steps: int,
+    moves: int,
     seed: NDArray[np.uint64],
 ) -> tuple[NDArray[np.bool_], float]:
     """Search by adding, giving up and exchanging clauses, always the best move that is not tabu.
 
     After some moves without a new best value a random share of the best choice is given up, and
-    the search goes on from there (iterated tabu search), for about ``steps`` elementary steps.
-    ``start`` fits the capacity. Returns the best choice found and its worth.
+    the search goes on from there (iterated tabu search), for about ``steps`` elementary steps, or
+    ``moves`` moves if these take less. ``start`` fits the capacity. Returns the best choice found
+    and its worth.
     """
     num_clauses = weight.shape[0]
     count = np.zeros(sizes.shape[0], np.int64)
@@ -160,7 +162,7 @@ def pack(
     best, best_value, local_value = chosen.copy(), value, value
     done, move, stale, tenure = 0, 0, 0, 1
     depth = _DEPTHS[0]
-    while done < steps:
+    while done < steps and move < moves:
         move += 1
         for c in range(num_clauses):
             cost[c] = 0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heuristics.ejection import EjectionSearch, affordable_cycles
-from heuristics.packing import PackingSearch
+from heuristics.packing import Effort, PackingSearch
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.parallel import mapped, require_threads
@@ -37,7 +37,7 @@ HULL_BINS = 4096
 _CHAIN_STEPS = 2e7
 """Elementary steps of the ejection chains after a pass: about a tenth of a second."""
 
-_PACKING_STEPS = 50_000_000
+_PACKING = Effort(50_000_000, 10_000)
 """The same for the search over whole clauses, where clauses are long and few."""
 
 CurvesOf = Callable[[LayerPart, int], list[Curve]]
@@ -155,7 +155,7 @@ def successive_hull(
     if cycles:
         stored = EjectionSearch(instance, clauses, deadline).searched(stored, rng, cycles)
     packing = PackingSearch(instance, clauses, deadline)
-    return Placement(packing.searched(stored, rng, _PACKING_STEPS))
+    return Placement(packing.searched(stored, rng, _PACKING))
 
 
 def _hull_pass(

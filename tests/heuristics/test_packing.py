@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heuristics import HEURISTICS
-from heuristics.packing import PackingSearch
+from heuristics.packing import Effort, PackingSearch
 from heuristics.packing_kernels import pack
 from instances.deadline import Deadline
 from instances.draws import Draws
@@ -60,7 +60,9 @@ def best_by_trying_all(instance: Instance) -> float:
 def test_small_knapsacks_are_packed_optimally(seed: int) -> None:
     instance = knapsack(seed)
     nothing = np.zeros(instance.num_rows, dtype=np.bool_)
-    chosen, value = pack(*arrays(instance), nothing, 300_000, np.array([seed], dtype=np.uint64))
+    chosen, value = pack(
+        *arrays(instance), nothing, 300_000, 10_000, np.array([seed], dtype=np.uint64)
+    )
     assert value == best_by_trying_all(instance)
     assert instance.demand_rate[chosen].sum() == value
 
@@ -73,7 +75,7 @@ def test_what_is_chosen_fits_and_is_worth_what_is_said(seed: int, steps: int) ->
     start = np.zeros(weight.size, dtype=np.bool_)
     first = bits[offsets[0] : offsets[1]]
     start[0] = sizes[first].sum() <= capacity
-    chosen, value = pack(*arrays(instance), start, steps, np.array([seed], dtype=np.uint64))
+    chosen, value = pack(*arrays(instance), start, steps, 10_000, np.array([seed], dtype=np.uint64))
     inside = np.unique(bits[np.repeat(chosen, np.diff(offsets))])
     assert sizes[inside].sum() <= capacity
     assert value == weight[chosen].sum() >= weight[start].sum()
@@ -85,7 +87,7 @@ def test_the_search_never_loses_and_repeats_itself() -> None:
     stored = np.zeros((1, instance.num_experts), dtype=np.bool_)
     found = [
         PackingSearch(instance, clauses, NO_LIMIT).searched(
-            stored, np.random.default_rng(5), 1_000_000
+            stored, np.random.default_rng(5), Effort(1_000_000, 1000)
         )
         for _ in range(2)
     ]
@@ -93,7 +95,7 @@ def test_the_search_never_loses_and_repeats_itself() -> None:
     saving = clauses.saving_ms(Placement(found[0]))
     assert saving > 0
     again = PackingSearch(instance, clauses, NO_LIMIT).searched(
-        found[0], np.random.default_rng(6), 10_000
+        found[0], np.random.default_rng(6), Effort(10_000, 1000)
     )
     assert clauses.saving_ms(Placement(again)) >= saving
 
@@ -103,7 +105,7 @@ def test_short_clauses_are_left_alone_and_draw_nothing() -> None:
     rng = np.random.default_rng(0)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     search = PackingSearch(instance, build_clauses(instance), NO_LIMIT)
-    assert search.searched(stored, rng, 1_000_000) is stored
+    assert search.searched(stored, rng, Effort(1_000_000, 1000)) is stored
     assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
 
 
@@ -111,7 +113,7 @@ def test_time_that_is_up_ends_the_search() -> None:
     instance = knapsack(1, items=40, elements=60, density=0.2)
     stored = np.zeros((1, instance.num_experts), dtype=np.bool_)
     search = PackingSearch(instance, build_clauses(instance), Deadline.after(0.0))
-    assert search.searched(stored, np.random.default_rng(0), 10**12) is stored
+    assert search.searched(stored, np.random.default_rng(0), Effort(10**10, 10**9)) is stored
 
 
 @given(instance=instances())
@@ -120,9 +122,17 @@ def test_placements_stay_feasible_on_any_instance(instance: Instance) -> None:
     clauses = build_clauses(instance)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     found = PackingSearch(instance, clauses, NO_LIMIT).searched(
-        stored, np.random.default_rng(0), 1000
+        stored, np.random.default_rng(0), Effort(1000, 100)
     )
     assert evaluate(instance, Placement(found)).feasible
+
+
+def test_no_more_moves_are_made_than_allowed() -> None:
+    instance = knapsack(2, items=40, elements=60, density=0.2)
+    nothing = np.zeros(instance.num_rows, dtype=np.bool_)
+    for moves in (0, 1, 3):
+        chosen, _ = pack(*arrays(instance), nothing, 10**9, moves, np.zeros(1, dtype=np.uint64))
+        assert chosen.sum() == moves
 
 
 @pytest.mark.parametrize("name", ["successive-hull", "improve"])
