@@ -34,6 +34,7 @@ from instances.errors import InputError
 from instances.fields import (
     decode_json,
     hint,
+    join,
     require_fields,
     require_integer,
     require_list,
@@ -146,7 +147,7 @@ def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
             for member in archive.infolist():
                 name = member.filename.removesuffix(_SUFFIX)
                 if name not in names or name == member.filename:
-                    raise InputError(name, f"unknown array{hint(name, names)}")
+                    raise InputError(join("", name), f"unknown array{hint(name, names)}")
                 if name in arrays:
                     raise InputError(name, "the array occurs twice")
                 with archive.open(member) as file:

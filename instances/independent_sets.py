@@ -165,7 +165,13 @@ def _shares(counts: NDArray[np.int64], top_k: int) -> NDArray[np.float64]:
 
 
 def _fitted(share: NDArray[np.float64], size: int, layer: int) -> NDArray[np.float64]:
-    """Weights with which sets of ``size`` contain each expert as often as it is to be."""
+    """Return weights with which sets of ``size`` contain each expert as often as it is to be.
+
+    There is exactly one solution up to a factor when all shares are strictly between 0 and 1. The
+    logarithm of the odds of an expert grows by 1 with that of its own weight and falls with those
+    of others; the matrix of these slopes is similar to the correlation matrix of a fixed number of
+    negatively correlated experts, whose eigenvalues lie in [0, 2]. So half steps converge.
+    """
     odds = share / (1.0 - share)
     weight = odds.copy()
     for _ in range(_MOST_ROUNDS):
@@ -174,7 +180,7 @@ def _fitted(share: NDArray[np.float64], size: int, layer: int) -> NDArray[np.flo
             break
         if (np.abs(found - share) <= _TOLERANCE).all():
             return weight
-        weight *= odds / (found / (1.0 - found))
+        weight *= np.sqrt(odds / (found / (1.0 - found)))
     raise InputError(
         f"counts[{layer}]", "so uneven that no distribution of sets could be fitted to them"
     )

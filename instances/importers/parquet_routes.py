@@ -28,7 +28,9 @@ def read(data: bytes, architecture: Architecture | None) -> Routes:
                 raise InputError(name, f"a column of type {show(str(kind))}, not of integers")
         require_memory(16 * len(names) * file.metadata.num_rows, "")
         table = file.read()
-    except (arrow.ArrowException, OSError) as error:
+    except InputError:
+        raise
+    except (arrow.ArrowException, ValueError, OSError) as error:
         raise InputError("", f"not a readable Parquet file: {_line(error)}") from None
     if table.num_rows == 0:
         raise InputError("", "no rows")

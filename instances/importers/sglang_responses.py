@@ -6,7 +6,6 @@ tokens are in ``meta_info`` too, the other two have to come from the architectur
 """
 
 import base64
-import binascii
 import json
 from typing import Any
 
@@ -61,7 +60,7 @@ def _routes_of(
         raise InputError(field, f"{show(text)} is not text in base64")
     try:
         values = np.frombuffer(base64.b64decode(text, validate=True), dtype=_TYPE)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise InputError(field, f"not int32 in base64: {error}") from None
     prompt, completion = (
         require_integer(meta.get(name), f"{path}.{name}") for name in (_PROMPT, _COMPLETION)

@@ -11,7 +11,6 @@ model, and these layers are dropped.
 """
 
 import base64
-import binascii
 import json
 from itertools import chain
 from typing import Any
@@ -95,7 +94,7 @@ def _decoded(value: object, path: str) -> _Part:
     if isinstance(value, str):
         try:
             data = base64.b64decode(value, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise InputError(path, f"not base64: {error}") from None
         return _checked(read_npy(data, path), path)
     tokens = require_list(value, path)

@@ -96,4 +96,4 @@ def test_mistakes_in_files_name_the_file(routes, tmp_path, capsys):
     assert main([str(routes), "--network", str(tmp_path / "no.toml"), *arguments]) == 2
     assert "no.toml: cannot be read" in capsys.readouterr().err
     assert main([str(network), "--network", str(network), *arguments]) == 2
-    assert "net.toml: not a readable npz archive" in capsys.readouterr().err
+    assert "net.toml: unknown kind of file, none of .npz, .npy" in capsys.readouterr().err

@@ -12,7 +12,13 @@ from instances.model import Model
 from instances.network_file import parse_network, read_network
 from instances.placement import Placement
 from instances.structure.clauses import build_clauses
-from instances.traces import Routes, instance_from_routes, read_routes
+from instances.traces import (
+    Counts,
+    Routes,
+    instance_from_counts,
+    instance_from_routes,
+    read_routes,
+)
 
 ROOT = Path(__file__).parents[2]
 TRACE = ROOT.parent / "shared" / "traces" / "gpt-oss-20b" / "routes.npz"
@@ -262,3 +268,97 @@ def test_a_recorded_trace_of_gpt_oss():
     chosen, count = counts.most_common(1)[0]
     assert rows(instance)[2, 5, chosen] == pytest.approx(count / routes.num_tokens, rel=1e-8)
     assert sum(1 for u, layer, _ in rows(instance) if (u, layer) == (2, 5)) == len(counts)
+
+
+NO_DEVICES = parse_network(
+    """
+    format = "moeplace/network"
+    version = 1
+    [[servers]]
+    name = "near"
+    capacity_bytes = 20
+    [[users]]
+    name = "ann"
+    latency_ms = [1]
+    cloud_latency_ms = 10
+    """
+)
+COUNTS = Counts(counts=np.array([[4, 3, 3], [2, 4, 4]], dtype=np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (
+            np.ones((2, 3)),
+            r"counts: float64 array of 2 dimensions where integers \[layer, expert\]",
+        ),
+        (np.ones(3, int), r"counts: int64 array of 1 dimensions"),
+        (np.ones((2, 0), int), r"counts: shape \(2, 0\) is not that of layers and experts"),
+        (np.array([[1, -1]]), r"counts\[0\]\[1\]: -1 is not in 0\.\."),
+        (np.array([[1, 2**60]]), r"counts\[0\]\[1\]: 1152921504606846976 is not in"),
+        (np.array([[1, 1], [0, 0]]), r"counts\[1\]: no expert of this layer was used"),
+    ],
+)
+def test_wrong_counts_are_refused(counts, message):
+    with pytest.raises(InputError, match=message):
+        Counts(counts=counts)
+
+
+def test_counts_are_kept_read_only():
+    assert (COUNTS.counts.dtype, COUNTS.num_layers, COUNTS.num_experts) == (np.int64, 2, 3)
+    with pytest.raises(ValueError, match="read-only"):
+        COUNTS.counts[0, 0] = 1
+
+
+def test_expected_sets_of_counts():
+    instance = instance_from_counts(COUNTS, NETWORK, model=MODEL, name="by-hand")
+    assert instance.name == "by-hand-independent-expected"
+    found = rows(instance)
+    # Of three experts, a pair leaves one out: 10 choices are 5 tokens, 4/5 of which use expert 0.
+    # Each of the two users has half of the tokens.
+    assert found[0, 0, (1, 2)] == pytest.approx(0.1)
+    assert found[1, 0, (0, 1)] == pytest.approx(0.2)
+    assert found[0, 1, (1, 2)] == pytest.approx(0.3)
+    assert len(found) == 12
+    # From the cloud: ann waits 10 ms in both layers, bob 8 ms, since a pair is never local alone.
+    empty = Placement.empty(instance)
+    assert evaluate(instance, empty).latency_ms == pytest.approx((20 + 16) / 2)
+
+
+def test_sampled_sets_of_counts():
+    def make(**arguments):
+        return instance_from_counts(COUNTS, NETWORK, model=MODEL, sets="sampled", **arguments)
+
+    instance = make(tokens=400)
+    assert instance.name == "counts-independent-sampled"
+    used = np.zeros((2, 3))
+    for (_, layer, experts), rate in rows(instance).items():
+        used[layer, list(experts)] += rate
+    assert np.allclose(used, COUNTS.counts / 5, atol=0.06)
+    assert make(tokens=400).checksum() == instance.checksum()
+    assert make(tokens=400, seed=1).checksum() != instance.checksum()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sets": "all"}, "sets: 'all' is not one of expected, sampled"),
+        ({"tokens": 0}, "tokens: 0 is not positive"),
+        ({"tokens": 10**12}, "tokens: 1000000000000 is not positive, or too many"),
+        ({"seed": -1}, "seed: -1 is negative"),
+        ({"model": "mixtral-8x7b"}, "counts: 2 layers, but mixtral-8x7b has 32"),
+    ],
+)
+def test_wrong_arguments_for_counts_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        instance_from_counts(COUNTS, NETWORK, **{"model": MODEL, **arguments})
+
+
+def test_too_many_sets_are_not_listed():
+    counts = Counts(counts=np.full((1, 64), 100))
+    model = Model.uniform("wide", layers=1, experts=64, top_k=8, expert_bytes=1)
+    with pytest.raises(InputError, match="sets: a layer has 4426165368 sets, too many to list"):
+        instance_from_counts(counts, NO_DEVICES, model=model, sets="expected")
+    instance = instance_from_counts(counts, NO_DEVICES, model=model, tokens=10)
+    assert instance.name == "counts-independent-sampled"
