@@ -86,7 +86,7 @@ class ServerPricer:
 
     def _response(self, stored: NDArray[np.bool_], server: int, price: float) -> NDArray[np.bool_]:
         problem = self._problem
-        clause, offsets, experts = residual(
+        clause, weight, offsets, experts = residual(
             np.arange(stored.shape[0]) == server,
             problem.weight,
             self._set_of,
@@ -98,7 +98,7 @@ class ServerPricer:
         )
         part = Residual(
             clause=clause,
-            weight=problem.weight[clause],
+            weight=weight,
             offsets=offsets,
             experts=experts,
             layer_offset=np.array([0, clause.size]),

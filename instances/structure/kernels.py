@@ -316,6 +316,10 @@ def worth_keeping(
     return keep
 
 
+MOST_COMPARED = 32
+"""Clauses of one itemset that a further one is compared with, to be merged."""
+
+
 @njit(cache=True)
 def residual(
     free: NDArray[np.bool_],
@@ -326,33 +330,51 @@ def residual(
     itemset_offsets: NDArray[np.int64],
     itemset_experts: NDArray[np.int64],
     stored: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """List the clauses that the free servers can still decide, and the experts each of them lacks.
 
-    Returns clause indices, offsets and flat experts (CSR). What free servers store is ignored;
-    clauses that the other servers satisfy alone are left out.
+    Returns clause indices, weights, offsets and flat experts (CSR). What free servers store is
+    ignored; clauses that the other servers satisfy alone are left out. Neighbours in the list (of
+    one itemset) that lack the same and that the same free servers can complete are one: their
+    weights are added, and the first stands for all.
     """
-    touches = np.zeros(server_sets.shape[0], np.bool_)
-    for s in range(server_sets.shape[0]):
-        for n in range(free.shape[0]):
-            touches[s] = touches[s] or (free[n] and server_sets[s, n])
-    num_clauses = weight.shape[0]
     num_servers = stored.shape[0]
+    # Which free servers a set has, 0 for none; equal where the same can help. Beyond 62 free
+    # servers there are no bits left, and every set counts as different.
+    free_members = np.zeros(server_sets.shape[0], np.int64)
+    for s in range(server_sets.shape[0]):
+        bit = np.int64(1)
+        for n in range(num_servers):
+            if free[n]:
+                if server_sets[s, n]:
+                    free_members[s] |= bit
+                bit <<= 1
+        if free.sum() > 62 and (free & server_sets[s]).any():
+            free_members[s] = s + 1
+    num_clauses = weight.shape[0]
     clause = np.empty(num_clauses, np.int64)
+    gain = np.empty(num_clauses)
+    lacks = np.empty(num_clauses, np.int64)  # bit mask of what is lacked, -1 where that is too long
     offsets = np.zeros(num_clauses + 1, np.int64)
     size = 0
     for c in range(num_clauses):
-        if touches[server_set[c]]:
+        if free_members[server_set[c]] != 0:
             size += itemset_offsets[itemset[c] + 1] - itemset_offsets[itemset[c]]
     experts = np.empty(size, np.int64)
     count = 0
     end = 0
+    first = 0  # of the itemset, among those listed
     for c in range(num_clauses):
         s = server_set[c]
-        if not touches[s]:
+        if c > 0 and itemset[c] != itemset[c - 1]:
+            first = count
+        if free_members[s] == 0:
             continue
         begin = end
-        for h in range(itemset_offsets[itemset[c]], itemset_offsets[itemset[c] + 1]):
+        start = itemset_offsets[itemset[c]]
+        stop = itemset_offsets[itemset[c] + 1]
+        mask = np.int64(0)
+        for h in range(start, stop):
             x = itemset_experts[h]
             held = False
             for n in range(num_servers):
@@ -362,11 +384,36 @@ def residual(
             if not held:
                 experts[end] = x
                 end += 1
-        if end > begin:
-            clause[count] = c
-            count += 1
-            offsets[count] = end
-    return clause[:count].copy(), offsets[: count + 1].copy(), experts[:end].copy()
+                if stop - start < 63:
+                    mask |= np.int64(1) << (h - start)
+        if end == begin:
+            continue
+        if stop - start >= 63:
+            mask = np.int64(-1)
+        known = np.int64(-1)
+        for other in range(max(first, count - MOST_COMPARED), count):
+            if (
+                mask >= 0
+                and lacks[other] == mask
+                and free_members[server_set[clause[other]]] == free_members[s]
+            ):
+                known = other
+                break
+        if known >= 0:
+            gain[known] += weight[c]
+            end = begin
+            continue
+        clause[count] = c
+        gain[count] = weight[c]
+        lacks[count] = mask
+        count += 1
+        offsets[count] = end
+    return (
+        clause[:count].copy(),
+        gain[:count].copy(),
+        offsets[: count + 1].copy(),
+        experts[:end].copy(),
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -24,10 +24,12 @@ MAX_TABLE_EXPERTS = 20
 class Residual:
     """The clauses that some free servers decide, and the experts that each of them lacks.
 
+    Clauses that the free servers cannot tell apart are merged.
+
     Parameters
     ----------
     clause
-        Which clauses these are; int64 (C,).
+        Which clauses these are, the first of those that were merged; int64 (C,).
     weight
         Gain of each clause, ms per token; float64 (C,).
     offsets, experts
@@ -47,7 +49,7 @@ def residual_of(clauses: Clauses, stored: NDArray[np.bool_], *servers: int) -> R
     """List what some servers can still gain when the others store ``stored``; bool (N, X)."""
     free = np.zeros(stored.shape[0], dtype=np.bool_)
     free[list(servers)] = True
-    clause, offsets, experts = residual(
+    clause, weight, offsets, experts = residual(
         free,
         clauses.weight,
         clauses.server_set,
@@ -59,7 +61,7 @@ def residual_of(clauses: Clauses, stored: NDArray[np.bool_], *servers: int) -> R
     )
     return Residual(
         clause=clause,
-        weight=clauses.weight[clause],
+        weight=weight,
         offsets=offsets,
         experts=experts,
         layer_offset=np.searchsorted(clause, clauses.layer_clause_offset).astype(np.int64),
