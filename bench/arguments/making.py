@@ -5,6 +5,14 @@ from typing import Any
 from bench.arguments.commands import add_json, command, command_group
 from instances import generate, import_routes
 
+PUBLISHED = {
+    "qkp": "a quadratic knapsack of Billionnet and Soutif",
+    "sukp": "a set-union knapsack of He et al.",
+    "kcluster": "a k-cluster problem of the Cedric library",
+    "dimacs": "a DIMACS graph: its densest k vertices",
+}
+"""Formats of published instances; named here too, since --help must not wait for NumPy."""
+
 
 def add_list(commands: Any) -> None:
     """Add ``list``."""
@@ -68,6 +76,8 @@ def add_import(commands: Any) -> None:
     import_routes.add_arguments(parser)
     add_json(parser)
     _add_import_example(formats)
+    for name, summary in PUBLISHED.items():
+        _add_import_published(formats, name, summary)
     _add_import_solution(formats)
 
 
@@ -90,6 +100,37 @@ def _add_import_example(formats: Any) -> None:
         "--counts", action="store_true", help="counts, where a form holds routes, too: sglang"
     )
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="file to write")
+    add_json(parser)
+
+
+def _add_import_published(formats: Any, name: str, summary: str) -> None:
+    with_size = name in ("kcluster", "dimacs")
+    parser = command(
+        formats,
+        name,
+        "import_published",
+        f"make an instance of {summary}",
+        about="One server and one layer; the saving is the published objective: docs/published.md.",
+        example=f"  moeplace import {name} FILE{' --k 25' * with_size} -o instance.json.gz",
+    )
+    parser.add_argument("file", metavar="FILE", help="file as it is published")
+    if with_size:
+        parser.add_argument(
+            "--k",
+            type=int,
+            metavar="K",
+            help="vertices to choose; kcluster: instead of what the file says",
+        )
+    else:
+        parser.set_defaults(k=None)
+    parser.add_argument("--name", metavar="NAME", help="name of the instance; default: the file's")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="instance file: .json, .json.gz or .npz",
+    )
     add_json(parser)
 
 

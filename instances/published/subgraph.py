@@ -1,6 +1,6 @@
 """The densest subgraph of k vertices, which k-cluster and DIMACS files describe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,17 @@ class DensestSubgraph:
         if self.edges.shape != (self.worth.size, 2):
             raise InputError("edges", f"shape {self.edges.shape} for {self.worth.size} edges")
         if not 0 <= self.size <= self.num_vertices:
-            raise InputError("k", f"{self.size} is not in 0..{self.num_vertices}, the vertices")
+            raise InputError("--k", f"{self.size} is not in 0..{self.num_vertices}, the vertices")
+
+    def of_size(self, size: int) -> "DensestSubgraph":
+        """Return the same graph with another k.
+
+        Raises
+        ------
+        InputError
+            When k is not in 0..num_vertices.
+        """
+        return replace(self, size=size)
 
     def instance(self) -> Instance:
         """Return the placement problem whose saving is the weight inside the subgraph.
