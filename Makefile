@@ -9,7 +9,9 @@ REPORT_DIR ?= report
 report: .venv/stamp
 	mkdir -p $(REPORT_DIR)
 	$(BIN)/moeplace run --preset report --store $(REPORT_DIR)/results.sqlite || test $$? -eq 1
-	$(BIN)/moeplace report --store $(REPORT_DIR)/results.sqlite -o $(REPORT_DIR)
+	$(BIN)/moeplace holdout -o $(REPORT_DIR)/held-out.json > /dev/null
+	$(BIN)/moeplace report --store $(REPORT_DIR)/results.sqlite \
+		--held-out $(REPORT_DIR)/held-out.json -o $(REPORT_DIR)
 
 test: .venv/stamp
 	$(BIN)/python -m pytest -n auto -m "not long"

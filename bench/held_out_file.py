@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from bench.held_out import Cache, Measurement, Plan, Study
+from bench.studies import Cache, Measurement, Plan, Study
 from instances.errors import InputError
 from instances.fields import (
     decode_json,
@@ -20,6 +20,7 @@ from instances.fields import (
     show,
 )
 from instances.files import read_bytes, write_atomically
+from instances.simulation.held_out import SPLITS
 
 FORMAT, VERSION = "moeplace/held-out", 1
 
@@ -91,6 +92,8 @@ def _value(name: str, kind: Any, value: object, path: str) -> Any:
         return (
             math.nan if value is None and name in _MAY_BE_UNKNOWN else require_number(value, path)
         )
+    if name == "split" and value not in SPLITS:
+        raise InputError(path, f"{show(value)} is not one of {', '.join(SPLITS)}")
     return "" if value == "" and name == "reason" else require_name(value, path)
 
 

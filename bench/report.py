@@ -19,6 +19,7 @@ from bench.curves import draw_gaps_over_time, draw_profile, draw_quantiles
 from bench.drawing import Drawing
 from bench.grids import matrix, records, time_matrix
 from bench.headline import find_headline
+from bench.held_out_table import arrange, floor_text, size_text
 from bench.instance_pages import InstancePage, describe_pages, map_of, rank_placements
 from bench.latex import latex_tables
 from bench.page_data import page_data
@@ -27,12 +28,14 @@ from bench.plots import draw_gaps, draw_times
 from bench.published import published_sizes
 from bench.standings import find_standings
 from bench.store import Store
+from bench.studies import Study
 from bench.summary import Summary, size_rank, summarise
 from heuristics import HEURISTICS
 from instances.best_known.archive import read_archive
 from instances.errors import InputError
 from instances.files import write_atomically
 from instances.result import CLAIM_TOLERANCE, StopReason
+from instances.simulation.held_out import SPLITS
 
 FIGURES = (
     *("gap-to-optimum", "gap-to-bound", "time", "profile", "quantiles", "gap-over-time"),
@@ -90,10 +93,11 @@ class ReportSummary:
         return {"path": str(self.path), **counts, "contradictions": self.contradictions}
 
 
-def write_report(store: Store, directory: Path) -> ReportSummary:
+def write_report(store: Store, directory: Path, *, held_out: Sequence[Study] = ()) -> ReportSummary:
     """Write index.html, results.csv, summary.csv, figures and LaTeX tables into a directory.
 
     Every file is written whole or not at all, the page last. The same store gives the same bytes.
+    ``held_out`` is what was measured on held-out traffic, for a section of its own.
 
     Raises
     ------
@@ -105,7 +109,7 @@ def write_report(store: Store, directory: Path) -> ReportSummary:
     summary = summarise(results, archive=read_archive(), trajectories=trajectories)
     drawings = _draw(store, summary, trajectories)
     pages = describe_pages(store, summary)
-    page = render_page(summary, drawings, _describe_runs(store, results), pages)
+    page = render_page(summary, drawings, _describe_runs(store, results), pages, held_out)
     files: dict[str, bytes] = {}
     for name, drawing in drawings.items():
         files[f"figures/{name}.svg"] = drawing.file.encode()
@@ -154,6 +158,7 @@ def render_page(
     drawings: dict[str, Drawing],
     runs: dict[str, Any] | None = None,
     pages: Sequence[InstancePage] = (),
+    held_out: Sequence[Study] = (),
 ) -> str:
     """Return the page as HTML.
 
@@ -168,6 +173,8 @@ def render_page(
         ``plugins`` with the number of attempts of each; an empty name stands for our own.
     pages
         What the store tells about each instance beside the tables; in their order, or none.
+    held_out
+        Measurements on held-out traffic.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bench"),
@@ -183,6 +190,7 @@ def render_page(
     environment.filters["unbroken"] = _unbroken
     environment.filters["exactly"] = _exactly
     environment.filters |= {"bound": formats.bound_text, "percent": _percent, "few": _few}
+    environment.filters |= {"tenths": _tenths, "floor": floor_text, "size": size_text}
     environment.globals["plural"] = formats.plural
     script = "".join(_source(f"{name}.js") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -234,6 +242,8 @@ def render_page(
         ),
         num_published=len(archive),
         standings=find_standings(summary),
+        held_out=[arrange(study) for study in held_out],
+        splits=SPLITS,
         attempts_of=_by_instance(attempts),
         pages=pages,
         sizes=sizes,
@@ -249,6 +259,11 @@ def render_page(
 def _percent(share: float) -> str:
     """Write a share in whole percent, rounded down; a dash where it is unknown."""
     return formats.MISSING if math.isnan(share) else f"{math.floor(100 * share + 1e-9)} %"
+
+
+def _tenths(share: float) -> str:
+    """Write a share in percent with one decimal, rounded down."""
+    return f"{math.floor(1e3 * share + 1e-9) / 10:.1f} %"
 
 
 def _few(names: str) -> str:

@@ -26,6 +26,9 @@ def add_report(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="directory; made when it is missing"
     )
+    parser.add_argument(
+        "--held-out", metavar="FILE", help="file of moeplace holdout, for a section of its own"
+    )
     add_json(parser)
 
 

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from bench.algorithms import find_algorithms
 from bench.commands.output import complain, print_columns, print_json, require_writable
 from bench.formats import MISSING, plural
-from bench.held_out import SYNTHETIC, Measurement, Study, study, synthetic_traffic
+from bench.held_out import SYNTHETIC, study, synthetic_traffic
 from bench.held_out_file import to_dict, write_studies
+from bench.held_out_table import floor_text, size_text
 from bench.spinner import spinning
+from bench.studies import Measurement, Study
 from bench.traces import read_trace
 from instances.errors import InputError
 from instances.files import read_instance
@@ -77,8 +79,10 @@ def _print(one: Study) -> None:
     for part in one.measurements:
         print(f"\n{part.split}: {SPLITS[part.split]}")
         print_columns(_rows(part))
-        bound = "" if math.isnan(part.bound_ms) else f"; no placement is below {part.bound_ms:.6g}"
-        print(f"  ms per token; cloud only {part.cloud_ms:.6g}, best {part.best_ms:.6g}{bound}")
+        line = f"  ms per token; cloud only {part.cloud_ms:.6g}, best {part.best_ms:.6g}"
+        if not math.isnan(part.bound_ms):
+            line += f"; no placement is below {floor_text(part.bound_ms)}"
+        print(line)
         for plan in part.plans:
             if plan.reason:
                 print(f"  {plan.method}: {plan.reason}")
@@ -99,12 +103,12 @@ def _rows(part: Measurement) -> list[tuple[str, ...]]:
                 f"{plan.promised_ms:.6g}",
                 f"{plan.measured_ms:.6g}",
                 MISSING if math.isnan(plan.hindsight_ms) else f"{plan.hindsight_ms:.6g}",
-                f"{100 * part.share(plan):.1f} %",
+                f"{100 * part.share(plan.measured_ms):.1f} %",
             )
         )
     for cache in part.caches:
-        share = (part.cloud_ms - cache.measured_ms) / (part.cloud_ms - part.best_ms or math.inf)
-        fetched = f"{cache.fetched_bytes / 1e6:.3g} MB fetched a token"
+        share = part.share(cache.measured_ms)
+        fetched = f"{size_text(cache.fetched_bytes)} fetched a token"
         rows.append(
             (
                 f"{cache.policy} cache",

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.commands.output import complain, print_json
+from bench.held_out_file import read_studies
 from bench.report import write_report
 from bench.store import Store
 from bench.terminal import terminal_table
@@ -13,8 +14,9 @@ from bench.terminal import terminal_table
 
 def execute(arguments: argparse.Namespace) -> int:
     """Write the report and print its tables."""
+    held_out = [] if arguments.held_out is None else read_studies(arguments.held_out)
     with Store.open(arguments.store) as store:
-        summary = write_report(store, Path(arguments.output))
+        summary = write_report(store, Path(arguments.output), held_out=held_out)
     if arguments.json:
         print_json(summary.to_dict())
     else:

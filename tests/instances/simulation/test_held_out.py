@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from instances.simulation.tokens import replay_tokens
 from instances.simulation.traffic import with_traffic
 from instances.traces import Routes, read_routes
 
-# Recorded routing lies beside the project; MOEPLACE_TRACES names another place.
-TRACES = Path(os.environ.get("MOEPLACE_TRACES", Path(__file__).parents[4] / "shared" / "traces"))
-RECORDED = TRACES / "gpt-oss-20b" / "routes.npz"
+ROOT = Path(__file__).parents[3]
+RECORDED = ROOT.parent / "shared" / "traces" / "gpt-oss-20b" / "routes.npz"
+"""A recorded trace, kept beside the project and not in it."""
 
 
 def routes(lengths):
