@@ -17,6 +17,7 @@ The figures stand in the ``config.json`` of a model on Hugging Face, under varyi
 (``num_local_experts`` or ``n_routed_experts``, ``num_experts_per_tok``, ``moe_intermediate_size``).
 """
 
+import json
 import os
 import tomllib
 from typing import Any
@@ -31,7 +32,7 @@ from instances.fields import (
     require_name,
     show,
 )
-from instances.files import read_bytes
+from instances.files import StrPath, read_bytes, write_atomically
 from instances.model import MAX_BYTES
 from instances.parsing import check_header
 
@@ -58,6 +59,21 @@ def read_architecture(path: str | os.PathLike[str]) -> Architecture:
         return architecture_from_dict(decode_json(data) if _is_json(name) else _decode_toml(data))
     except InputError as error:
         raise error.in_file(name) from None
+
+
+def write_architecture(path: StrPath, architecture: Architecture) -> None:
+    """Write an architecture file: ``.json``.
+
+    Raises
+    ------
+    InputError
+        When the name ends otherwise, or the file cannot be written.
+    """
+    if not _is_json(os.fspath(path)):
+        raise InputError("", "the name must end in .json", source=os.fspath(path))
+    fields = {"format": FORMAT, "version": 1, "name": architecture.name}
+    fields |= {name: getattr(architecture, name) for name in (*_SIZES, *_OPTIONAL)}
+    write_atomically(path, (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def architecture_from_dict(data: Any) -> Architecture:

@@ -11,6 +11,7 @@ from bench.arguments.routing import add_fit, add_sample
 from bench.arguments.running import add_compare, add_run, add_store
 from bench.arguments.simulating import add_holdout, add_simulate
 from bench.arguments.solving import add_bound, add_check, add_solve
+from bench.arguments.tracing import add_trace
 
 OVERVIEW = """\
 Which experts of a mixture-of-experts model should be stored on which edge server, so that a token
@@ -58,6 +59,7 @@ def make_parser() -> Parser:
     add_list(commands)
     add_generate(commands)
     add_import(commands)
+    add_trace(commands)
     add_fit(commands)
     add_sample(commands)
     add_export(commands)

@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 import instances.architecture_file as module
-from instances.architecture_file import architecture_from_dict, read_architecture
+from instances.architecture_file import (
+    architecture_from_dict,
+    read_architecture,
+    write_architecture,
+)
 from instances.architectures import ARCHITECTURES
 from instances.errors import InputError
 
@@ -78,3 +82,17 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, me
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_architecture(tmp_path / name)
+
+
+def test_written_files_read_back(tmp_path):
+    for name in ("deepseek-v3", "gpt-oss-20b", "switch-base-8"):
+        known = ARCHITECTURES.get(name)
+        path = tmp_path / f"{name}.json"
+        write_architecture(path, known)
+        found = read_architecture(path)
+        for field in ("name", "moe_layers", "experts_per_layer", "top_k", "gated", "source"):
+            assert getattr(found, field) == getattr(known, field)
+        assert found.dense_layers == known.dense_layers
+        assert found.params_per_expert == known.params_per_expert
+    with pytest.raises(InputError, match=r"a\.toml: the name must end in \.json"):
+        write_architecture(tmp_path / "a.toml", known)
