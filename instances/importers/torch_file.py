@@ -146,7 +146,7 @@ def _write_tensor(array: NDArray[Any], program: bytearray, tensors: list[NDArray
     def name(of: str) -> bytes:
         return b"c" + of.replace(" ", "\n").encode() + b"\n"
 
-    contiguous = np.ascontiguousarray(array)
+    contiguous = array.copy(order="C")
     strides = tuple(step // array.itemsize for step in contiguous.strides)
     program += name(REBUILD_TENSOR) + b"(("
     _write("storage", program, tensors)

@@ -91,7 +91,7 @@ def test_files_of_no_form_are_refused(tmp_path, name, content, message):
 
 
 def test_unknown_forms_and_places_are_refused(tmp_path):
-    with pytest.raises(InputError, match="form: 'vlm' is not one of .*; did you mean 'vllm'"):
+    with pytest.raises(InputError, match=r"form: 'vlm' is not one of .*; did you mean 'vllm'"):
         read_recording(tmp_path / "x.npz", form="vlm")
     with pytest.raises(InputError, match=r"x\.npz: cannot be read"):
         read_recording(tmp_path / "x.npz")
