@@ -65,7 +65,7 @@ def _responses(data: bytes) -> list[_Part]:
         parts = []
         if response.get(PROMPT) is not None:
             parts.append(_decoded(response[PROMPT], f"{line}.{PROMPT}"))
-        for index, item in enumerate(require_list(response.get("choices", []), f"{line}.choices")):
+        for index, item in enumerate(require_list(response.get("choices"), f"{line}.choices")):
             path = f"{line}.choices[{index}]"
             choice = require_object(item, path)
             if choice.get(GENERATED) is not None:
@@ -74,10 +74,9 @@ def _responses(data: bytes) -> list[_Part]:
                 parts = []
         if parts:  # nothing was generated
             requests.append(_joined(parts, line))
-        elif response.get(PROMPT) is None and not requests:
-            raise InputError(line, f"no {GENERATED}; was the server told to return them?")
+    # null stands for a request that was given up before it ran, or for a server that keeps none.
     if not requests:
-        raise InputError("", "no response")
+        raise InputError("", f"no response with {GENERATED}; was the server told to return them?")
     return requests
 
 
