@@ -147,7 +147,7 @@ def test_damaged_containers_are_refused(data, message):
 
 
 def test_the_library_of_llama_cpp_reads_what_we_write(tmp_path):
-    gguf = pytest.importorskip("gguf", reason="the reader of llama.cpp, only for this comparison")
+    gguf = pytest.importorskip("gguf", reason="comes with the extra dev")
     path = tmp_path / "ours.gguf"
     path.write_bytes(write(example_counts()))
     reader = gguf.GGUFReader(path)
@@ -161,7 +161,7 @@ def test_the_library_of_llama_cpp_reads_what_we_write(tmp_path):
 
 
 def test_we_read_what_the_library_of_llama_cpp_writes(tmp_path):
-    gguf = pytest.importorskip("gguf", reason="the reader of llama.cpp, only for this comparison")
+    gguf = pytest.importorskip("gguf", reason="comes with the extra dev")
     path = tmp_path / "theirs.gguf"
     writer = gguf.GGUFWriter(path, arch="imatrix")
     writer.add_type("imatrix")
