@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from instances.files import read_instance
-from instances.import_routes import main
+from instances.import_routes import COUNTS_NOTE, main
+from instances.importers import FORMS, write_example
+from instances.traces import Routes
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "network.toml"
 
@@ -97,3 +99,101 @@ def test_mistakes_in_files_name_the_file(routes, tmp_path, capsys):
     assert "no.toml: cannot be read" in capsys.readouterr().err
     assert main([str(network), "--network", str(network), *arguments]) == 2
     assert "net.toml: unknown kind of file, none of .npz, .npy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [form.name for form in FORMS if Routes in form.holds])
+def test_every_form_of_routes_gives_the_same_instance(tmp_path, form):
+    """The example of each form, and the same routes as our own file."""
+    checksums = set()
+    for name in ("routes", form):
+        path = tmp_path / f"r{FORMS.get(name).suffix}"
+        write_example(path, name)
+        code, output = call(path, "--expert-bytes", "9", "--experts", "8", "--name", "x")
+        assert code == 0
+        checksums.add(read_instance(output).checksum())
+    assert len(checksums) == 1
+
+
+@pytest.fixture(params=["counts", "imatrix", "sglang"])
+def counts(request, tmp_path):
+    path = tmp_path / f"c{FORMS.get(request.param).suffix}"
+    write_example(path, request.param, counts=True)
+    return path
+
+
+OWN = ("--expert-bytes", "9", "--experts", "8", "--top-k", "2")
+
+
+def test_counts_are_said_to_carry_no_sets(counts, capsys):
+    code, output = call(counts, *OWN)
+    captured = capsys.readouterr()
+    assert code == 0
+    assert captured.out.startswith(
+        f"{output}: c-independent-expected, 4 users, 3 servers, 3 layers"
+    )
+    assert captured.err == f"{COUNTS_NOTE}\n"
+    assert "carry no sets" in COUNTS_NOTE
+    assert read_instance(output).name == "c-independent-expected"
+
+
+def test_sets_of_counts_can_be_sampled(counts):
+    code, output = call(counts, *OWN, "--sets", "sampled", "--tokens", "50", "--seed", "3")
+    assert code == 0
+    first = read_instance(output)
+    assert first.name == "c-independent-sampled"
+    assert set(first.demand_user.tolist()) == {0, 1, 2, 3}
+    assert call(counts, *OWN, "--sets", "sampled", "--tokens", "50", "--seed", "4")[0] == 0
+    assert read_instance(output).checksum() != first.checksum()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (OWN[:4], "error: --top-k: is missing: counts do not tell how many"),
+        ((*OWN[:4], "--top-k", "9"), "error: --top-k: 9 is not in 1..8"),
+        ((*OWN[:4], "--top-k", "0"), "error: --top-k: 0 is not in 1..8"),
+        ((*OWN, "--users", "2"), "error: --users: is for requests; the recording holds counts"),
+        ((*OWN, "--tokens", "0"), "error: tokens: 0 is not positive"),
+        ((*OWN, "--seed", "-1"), "error: seed: -1 is negative"),
+        (("--model", "mixtral-8x7b", "--top-k", "2"), "--top-k: cannot be used together with"),
+    ],
+)
+def test_mistakes_with_counts_take_one_line(counts, capsys, arguments, message):
+    code, output = call(counts, *arguments)
+    captured = capsys.readouterr()
+    assert (code, captured.out, captured.err.count("\n")) == (2, "", 1)
+    assert message in captured.err
+    assert not output.exists()
+
+
+def test_the_model_is_held_against_counts(tmp_path, capsys):
+    path = tmp_path / "c.csv"
+    write_example(path, "counts")
+    assert call(path, "--model", "mixtral-8x7b")[0] == 2
+    assert f"{path}: layer: 3 layers, but mixtral-8x7b has 32, 32" in capsys.readouterr().err
+    assert call(path, "--expert-bytes", "9", "--experts", "9", "--top-k", "2")[0] == 2
+    assert f"{path}: counts: 8 experts, but c has 9" in capsys.readouterr().err
+    assert call(path, *OWN[:4], "--top-k", "8")[0] == 2
+    assert f"{path}: counts[0]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--sets", "sampled"), "error: --sets: is for counts; the recording holds routes"),
+        (("--tokens", "5"), "error: --tokens: is for counts"),
+        (("--seed", "5"), "error: --seed: is for counts"),
+        (("--form", "vllm"), "routes.npz: experts: unknown array"),
+        (("--form", "megatron"), "routes.npz: line 1: not JSON"),
+    ],
+)
+def test_mistakes_with_forms_take_one_line(routes, capsys, arguments, message):
+    code, _ = call(routes, "--model", "gpt-oss-20b", *arguments)
+    captured = capsys.readouterr()
+    assert (code, captured.out, captured.err.count("\n")) == (2, "", 1)
+    assert message in captured.err
+
+
+def test_top_k_is_told_by_routes(routes, capsys):
+    assert call(routes, "--expert-bytes", "9", "--experts", "40", "--top-k", "4")[0] == 2
+    assert "--top-k: is for counts; the recording holds routes" in capsys.readouterr().err
