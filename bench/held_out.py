@@ -22,6 +22,9 @@ from instances.traces import Routes
 SYNTHETIC = (("gpt-oss", "medium"), ("switch", "small"))
 """Families and sizes whose network and model synthetic traffic runs on: K = 4 and K = 1."""
 
+BOUND = BOUNDS.get("server-set")
+"""What tells how low any placement could come on the held-out part."""
+
 _REQUESTS, _LENGTH = 8, 100
 """Requests of each user and tokens of each request of synthetic traffic."""
 
@@ -112,7 +115,7 @@ def _measure(
             )
         )
     proof = run(
-        BOUNDS.get("server-set"),
+        BOUND,
         part.measured,
         rng=np.random.default_rng(seed),
         time_limit=time_limit_s,

@@ -122,9 +122,8 @@ def add_holdout(commands: Any) -> None:
     parser.add_argument(
         "--time-limit",
         type=seconds,
-        default=0.5,
         metavar="S",
-        help="seconds for each method on each part; default: 0.5",
+        help="seconds for each method on each part; default: 10, for synthetic traffic 0.3",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write the numbers there (.json), for a report"

@@ -9,17 +9,21 @@ from numpy.typing import NDArray
 from bench.algorithms import find_algorithms
 from bench.commands.output import complain, print_columns, print_json, require_writable
 from bench.formats import MISSING, plural
-from bench.held_out import SYNTHETIC, study, synthetic_traffic
+from bench.held_out import BOUND, SYNTHETIC, study, synthetic_traffic
 from bench.held_out_file import to_dict, write_studies
 from bench.held_out_table import floor_text, size_text
 from bench.spinner import spinning
 from bench.studies import Measurement, Study
 from bench.traces import read_trace
+from bench.warmup import warm
 from instances.errors import InputError
 from instances.files import read_instance
 from instances.problem import Instance
 from instances.simulation.held_out import SPLITS
 from instances.traces import Routes
+
+LIMIT_S, SYNTHETIC_LIMIT_S = 10.0, 0.3
+"""Seconds for each method on each part: synthetic traffic is part of every ``make report``."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -40,6 +44,8 @@ def execute(arguments: argparse.Namespace) -> int:
         network = read_instance(arguments.file)
         trace, users = read_trace(arguments.routes, network, arguments.users)
         traffic = [(network, trace, f"recorded in {arguments.routes}", users)]
+    limit = arguments.time_limit or (SYNTHETIC_LIMIT_S if arguments.file is None else LIMIT_S)
+    warm([*methods, BOUND])
     for instance, routes, words, grouping in traffic:
         with spinning(f"planning and measuring on {instance.name}"):
             studies.append(
@@ -52,7 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
                     splits=splits,
                     methods=methods,
                     seed=arguments.seed,
-                    time_limit_s=arguments.time_limit,
+                    time_limit_s=limit,
                 )
             )
     if arguments.output is not None:
