@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted.
     """
     arguments = make_parser().parse_args(argv)
+    arguments.words = tuple(sys.argv[1:] if argv is None else argv)
     try:
         if arguments.module in SANDBOXED:
             from bench.server import start_server

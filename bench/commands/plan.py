@@ -3,7 +3,6 @@
 import argparse
 import math
 import shlex
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -88,19 +87,9 @@ def _write(arguments: argparse.Namespace, plan: Plan) -> tuple[dict[str, str | N
     if arguments.csv is not None:
         write_placement_csv(arguments.csv, instance, placement)
     if arguments.physical_map is not None:
-        physical = to_physical_map(instance, placement)
-        missing = int((physical.copies() == 0).sum())
-        if missing == 0:
-            physical = physical.filled()
-        else:
-            notes.append(
-                f"{plural(missing, 'expert')} on no server: SGLang refuses {arguments.physical_map}"
-                ", which needs each of them"
-            )
-        dense = plan.inputs.architecture.dense_layers
-        write_physical_map(arguments.physical_map, physical, dense_layers=dense)
+        notes.append(_write_map(arguments.physical_map, plan))
     if arguments.page is not None:
-        page = render_page(plan, shlex.join(["moeplace", *sys.argv[1:]]), notes)
+        page = render_page(plan, shlex.join(["moeplace", *arguments.words]), notes)
         write_atomically(arguments.page, page.encode())
     written = {
         "placement": arguments.output,
@@ -109,6 +98,34 @@ def _write(arguments: argparse.Namespace, plan: Plan) -> tuple[dict[str, str | N
         "csv": arguments.csv,
     }
     return written, notes
+
+
+def _write_map(path: str, plan: Plan) -> str:
+    """Write the physical map; returns what there is to say of it."""
+    instance = plan.instance
+    physical = to_physical_map(instance, plan.placement)
+    missing = int((physical.copies() == 0).sum())
+    if missing == 0:
+        physical = physical.filled()
+    dense = plan.inputs.architecture.dense_layers
+    write_physical_map(path, physical, dense_layers=dense)
+    if missing:
+        return (
+            f"{path}: {plural(missing, 'expert')} on no server, and empty slots are -1; SGLang "
+            "refuses such a map, since it needs each expert"
+        )
+    slots = physical.slots_per_server
+    needed = slots * physical.num_layers * int(instance.expert_bytes.max())
+    short = instance.capacity_bytes < needed
+    fits = (
+        f"more than {plural(int(short.sum()), 'box', 'boxes')} of them have"
+        if short.any()
+        else "they fit"
+    )
+    return (
+        f"{path}: serving systems give each box as many slots in every layer, here {slots} or "
+        f"{size_text(needed)}: {fits}. Free slots repeat experts."
+    )
 
 
 def _as_text(
@@ -152,8 +169,14 @@ def _as_text(
             f"that helps: {size_text(moves.frontier[-1].loaded_bytes)} for "
             f"{ms_text(moves.frontier[-1].saving_ms - moves.old.saving_ms)} ms"
         )
-    for note in notes:
-        lines["note"] = note
+        if math.isfinite(moves.bound_ms):
+            least = max(0.0, empty - moves.bound_ms)
+            lines["limit"] = (
+                f"no placement that loads as little is faster than {least_ms_text(least)} ms "
+                "(certified)"
+            )
+    if notes:
+        lines["note"] = "; ".join(notes)
     lines["time"] = seconds_text(plan.seconds)
     lines["written"] = ", ".join(path for path in written.values() if path is not None)
     return f"{instance.name}: plan by {found.method}", lines

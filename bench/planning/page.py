@@ -14,7 +14,7 @@ from bench.planning import words
 from bench.planning.plan import Plan
 from bench.planning.trade_off import draw_trade_off
 
-MOST_REPLICAS, MOST_USERS, MOST_SERVERS = 25, 60, 200
+MOST_REPLICAS, MOST_USERS, MOST_SERVERS = 15, 60, 200
 """Rows of tables on the page; the JSON has all of them."""
 
 _NAMES = {
@@ -93,7 +93,7 @@ def _map(plan: Plan) -> Any:
     np.divide(plan.evaluation.used_bytes, capacity, out=shares, where=capacity > 0)
     shown = PlacementMap(
         instance=instance.name,
-        method=plan.found.method,
+        method=plan.found.method + ("" if plan.moves is None else ", with few moves"),
         optimal=plan.gap == 0.0,
         servers=instance.server_names,
         used_shares=shares,

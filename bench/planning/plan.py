@@ -86,7 +86,7 @@ class Plan:
     replicas
         Experts that are stored more than once.
     growths
-        What more storage would bring, for each server.
+        What more storage would bring, for each server, without regard to moves.
     moves
         How to get there from what is stored now; None when that is not known.
     seconds
@@ -172,7 +172,7 @@ def make_plan(inputs: Inputs, wishes: Wishes, now: datetime) -> Plan | None:
     left = wishes.time_limit - (time.monotonic() - begin)
     deadline = Deadline.after(max(left, (1.0 - _SEARCH) * wishes.time_limit))
     growths = find_growth(
-        instance, clauses, placement, found.bounds_with_more_ms, wishes.extra_bytes, deadline
+        instance, clauses, found.placement, found.bounds_with_more_ms, wishes.extra_bytes, deadline
     )
     shares = token_shares(instance)
     return Plan(

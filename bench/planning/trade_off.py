@@ -9,7 +9,7 @@ from bench.planning.words import ms_text, size_text
 
 _WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 30, 44
-_TICKS = 4
+_TICKS = 5
 
 
 def draw_trade_off(moves: Moves) -> Markup:
@@ -24,14 +24,14 @@ def draw_trade_off(moves: Moves) -> Markup:
         return round(x, 1), round(y, 1)
 
     parts = []
-    for k in range(_TICKS + 1):
-        x, _ = at(most_bytes * k / _TICKS, 0.0)
-        _, y = at(0.0, most_gain * k / _TICKS)
+    for gain in ticks(most_gain):
+        _, y = at(0.0, gain)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-        label = ms_text(most_gain * k / _TICKS)
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{label}</text>')
-        label = size_text(most_bytes * k / _TICKS)
-        anchor = "end" if k == _TICKS else "middle"
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{gain:g}</text>')
+    for loaded in ticks(most_bytes):
+        x, _ = at(loaded, 0.0)
+        anchor = "end" if x > _WIDTH - 2 * _RIGHT else "middle"
+        label = size_text(loaded) if loaded else "0"
         parts.append(
             f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="{anchor}">{label}</text>'
         )
@@ -56,3 +56,16 @@ def draw_trade_off(moves: Moves) -> Markup:
         f'<svg class="trade-off" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{label}">{"".join(parts)}</svg>'
     )
+
+
+def ticks(most: float) -> list[float]:
+    """Return round numbers from 0 to at most ``most``, a few of them.
+
+    >>> ticks(3.9), ticks(4.13e9)
+    ([0.0, 1.0, 2.0, 3.0], [0.0, 1000000000.0, 2000000000.0, 3000000000.0, 4000000000.0])
+    """
+    power = 10.0 ** math.floor(math.log10(most / _TICKS))
+    step = next(
+        power * factor for factor in (1, 2, 2.5, 5, 10) if most / (power * factor) <= _TICKS
+    )
+    return [k * step for k in range(int(most / step + 1e-9) + 1)]
