@@ -8,11 +8,13 @@ const ticked = (name) => new Set([...form.querySelectorAll(`input[name=${name}]:
 // What the filter has chosen, in words: which families, sizes and methods, and how much of each remains.
 const MOST_NAMES = 4;
 const nameSome = (noun, chosen, names, many) => {
-  if (chosen.size === names.length) return `all ${many}`;
-  const kept = [...chosen].sort((a, b) => a - b).map((index) => names[index] || "(imported)");
-  if (!kept.length) return `no ${noun}`;
-  const rest = kept.length - MOST_NAMES;
-  return `${kept.length === 1 ? noun : many} ${kept.slice(0, MOST_NAMES).join(", ")}${rest > 0 ? ` and ${countText(rest)} more` : ""}`;
+  if (!chosen.size) return `no ${noun}`;
+  // Whichever list is shorter: those that were chosen, or those that were not.
+  const fewer = names.length - chosen.size < chosen.size;
+  const told = names.filter((_, index) => chosen.has(index) !== fewer).map((name) => name || "(imported)");
+  const rest = told.length - MOST_NAMES;
+  const list = `${told.slice(0, MOST_NAMES).join(", ")}${rest > 0 ? ` and ${countText(rest)} more` : ""}`;
+  return fewer ? `all ${many} but ${list}` : `${told.length === 1 ? noun : many} ${list}`;
 };
 const tellChosen = (chosen, families, sizes, methods) => {
   const parts = [];

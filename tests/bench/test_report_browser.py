@@ -8,12 +8,13 @@ import pytest
 from playwright import sync_api as playwright
 
 from bench import formats
+from bench.anytime import mean_gaps
 from bench.incumbent import Step
 from bench.report import write_report
 from bench.statistics import cost_table, performance_profile, quantile_curves
 from bench.store import Store
 from bench.summary import aggregate, group_failures, tabulate_times
-from tests.bench.attempts import attempt, benchmark, failure, frame, optimum
+from tests.bench.attempts import archive_of, attempt, benchmark, failure, frame, optimum
 from tests.bench.test_report import HOSTILE, fill
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -45,6 +46,14 @@ CELLS = """rows => rows.filter(row => !row.hidden).map(row => [...row.cells]
     cell.firstChild?.textContent.trim() ?? "", cell.querySelector("small")?.textContent ?? ""]))"""
 
 
+GAPS = """() => {
+    const chosen = runs.filter((run) => ticked("family").has(run.family)
+        && ticked("size").has(run.size) && ticked("method").has(run.method));
+    const { times, curves } = meanGaps(chosen);
+    return { times, curves: curves.map((each) => [report.methods[each.method].name, each.gaps]) };
+}"""
+
+
 @pytest.fixture(scope="module")
 def chromium():
     with playwright.sync_playwright() as started:
@@ -60,7 +69,8 @@ def written(tmp_path_factory):
     best = table[table["status"] == "optimal"].sort_values("clauses").iloc[-1]
     key = (best["checksum"], best["algorithm"])
     path = fill(folder / "store.sqlite", table, {key: PLACEMENT}, {key: STEPS})
-    with Store.open(path) as store:
+    with pytest.MonkeyPatch.context() as patch, Store.open(path) as store:
+        patch.setattr("bench.report.read_archive", lambda: archive_of(table))
         return write_report(store, folder / "out"), best
 
 
@@ -168,6 +178,60 @@ def test_filtered_times_failures_and_matrix_equal_those_of_the_chosen_runs(visit
             assert number(value) == pytest.approx(wanted, rel=1e-12, nan_ok=True)
             assert text == ("" if math.isnan(wanted) else formats.saving_ratio_text(wanted))
     assert "random" not in heads
+
+
+def test_filtered_measures_equal_those_of_the_chosen_runs(visit, written):
+    page = visit(written[0].path)
+    filter_page(page, written)
+    wanted = aggregate(chosen_of(written), ["label", "exact"]).set_index("label")
+    for table, names in (
+        ("over-time", ["primal_integral", "primal_dual_integral"]),
+        ("best-known", ["known_gap", "known_bound_gap"]),
+    ):
+        rows = rows_of(page, f"table-{table}")
+        counted = wanted[wanted[f"{names[0]}_count"] > 0]
+        assert {row[0][1] for row in rows} == set(counted.index)
+        columns = [f"{name}_{part}" for name in names for part in ("count", "mean", "worst")]
+        columns = ["known_reached"] * (table == "best-known") + columns
+        for (_, label, _), *cells in rows:
+            for (value, _, below), column in zip(cells, columns, strict=True):
+                expected = counted.loc[label, column]
+                assert number(value) == pytest.approx(expected, rel=1e-12, nan_ok=True), column
+                assert below in ("", counted.loc[label].get(f"{column}_on"))
+
+
+def test_headings_and_captions_say_what_is_filtered_and_what_remains(visit, written):
+    page = visit(written[0].path)
+    figure = page.locator("#figure-gap-to-optimum")
+    heading = figure.locator("h3").text_content()
+    filter_page(page, written)
+    chosen = chosen_of(written)
+    instances = written[0].tables.instances
+    left = f"{chosen['checksum'].nunique()} of {len(instances)} instances"
+    what = "families mixed, switch; all sizes but medium; all methods but random"
+    shown = figure.locator("h3").text_content()
+    assert shown == f"Gap of each method, in percent of the largest saving: {what} ({left})"
+    runs = f"{len(chosen)} of {written[0].attempts} runs"
+    caption = figure.locator("figcaption").inner_text()
+    assert caption.startswith(f"Filtered: {what}; {left} and {runs} remain. One point")
+    assert "As a file, of all runs: SVG" in caption
+    page.evaluate("() => document.getElementById('filter-reset').click()")
+    assert figure.locator("h3").text_content() == heading
+    assert "iltered" not in figure.locator("figcaption").inner_text()
+
+
+def test_gaps_over_time_of_the_page_are_those_of_the_runs(visit, written):
+    page = visit(written[0].path)
+    filter_page(page, written)
+    found = page.evaluate(GAPS)
+    chosen = chosen_of(written)
+    with Store.open(written[0].path.parent.parent / "store.sqlite") as store:
+        told = store.trajectories()
+    times, gaps = mean_gaps(chosen, written[0].tables.instances, told)
+    assert found["times"] == pytest.approx(times)
+    assert {name for name, _ in found["curves"]} == set(gaps)
+    for name, values in found["curves"]:
+        assert values == pytest.approx(100 * gaps[name], abs=1e-6), name
 
 
 def test_taking_the_filter_back_gives_every_number_again(visit, written):
