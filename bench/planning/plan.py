@@ -13,6 +13,7 @@ from bench.planning.copies import Calls, Replica, find_calls, find_replicas, los
 from bench.planning.inputs import Inputs
 from bench.planning.moves import Moves, find_moves
 from bench.planning.search import BASELINE, Finder, Found
+from bench.planning.spare import with_missing_experts
 from bench.planning.storage import Growth, find_growth
 from instances.deadline import Deadline
 from instances.errors import InputError
@@ -71,7 +72,8 @@ class Plan:
     inputs, wishes
         What it was made for, and how.
     placement, evaluation
-        The placement that is recommended, and its worth.
+        The placement that is recommended, and its worth. Where nothing is said of what is stored
+        now, experts that are on no server fill free room.
     found
         How placement and bound were found, without regard to moves.
     alternatives
@@ -152,7 +154,8 @@ def make_plan(inputs: Inputs, wishes: Wishes, now: datetime) -> Plan | None:
     found = finder.find(wishes.method, gap=wishes.gap, extra_bytes=wishes.extra_bytes)
     if found.placement is None:
         return None
-    placement, moves = found.placement, None
+    best = with_missing_experts(instance, found.placement)
+    placement, moves = best, None
     if old is not None and wishes.old_file is not None:
         moves = find_moves(
             instance,
@@ -172,7 +175,7 @@ def make_plan(inputs: Inputs, wishes: Wishes, now: datetime) -> Plan | None:
     left = wishes.time_limit - (time.monotonic() - begin)
     deadline = Deadline.after(max(left, (1.0 - _SEARCH) * wishes.time_limit))
     growths = find_growth(
-        instance, clauses, found.placement, found.bounds_with_more_ms, wishes.extra_bytes, deadline
+        instance, clauses, best, found.bounds_with_more_ms, wishes.extra_bytes, deadline
     )
     shares = token_shares(instance)
     return Plan(
