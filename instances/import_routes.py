@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from instances.errors import InputError
 
 if TYPE_CHECKING:
+    from instances.architectures import Architecture
     from instances.importers import Recording
     from instances.model import Model
     from instances.network_file import NetworkFile
@@ -54,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TOML file of servers, users and latencies; example: docs/examples/network.toml",
     )
-    parser.add_argument("--model", metavar="NAME", help="architecture; see: moeplace list models")
+    parser.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="architecture, see: moeplace list models; or an architecture file, .toml or .json",
+    )
     parser.add_argument(
         "--precision",
         metavar="NAME",
@@ -113,20 +118,18 @@ def make(arguments: argparse.Namespace) -> "tuple[Instance, str | None]":
         When an argument or a file is wrong.
     """
     # Imported here: --help must not wait for NumPy.
-    from instances.architectures import ARCHITECTURES
     from instances.importers import read_recording
     from instances.network_file import read_network
     from instances.traces import Counts
 
     _check_model_arguments(arguments)
-    if arguments.model is not None:
-        ARCHITECTURES.get(arguments.model)  # before a large file is read for nothing
-    recording = read_recording(arguments.routes, form=arguments.form, architecture=arguments.model)
+    architecture = _architecture(arguments.model)  # before a large file is read for nothing
+    recording = read_recording(arguments.routes, form=arguments.form, architecture=architecture)
     network = read_network(arguments.network)
     try:
         if isinstance(recording, Counts):
-            return _of_counts(recording, network, arguments), COUNTS_NOTE
-        return _of_routes(recording, network, arguments), None
+            return _of_counts(recording, network, architecture, arguments), COUNTS_NOTE
+        return _of_routes(recording, network, architecture, arguments), None
     except InputError as error:
         # Which of the two files it is, the field tells.
         of_network = error.field.startswith(("users", "servers", "links", "cloud"))
@@ -136,8 +139,23 @@ def make(arguments: argparse.Namespace) -> "tuple[Instance, str | None]":
         raise
 
 
+def _architecture(model: str | None) -> "Architecture | None":
+    """Return the architecture of that name or in that file."""
+    from instances.architecture_file import SUFFIXES, read_architecture
+    from instances.architectures import ARCHITECTURES
+
+    if model is None:
+        return None
+    if model.lower().endswith(SUFFIXES):
+        return read_architecture(model)
+    return ARCHITECTURES.get(model)
+
+
 def _of_routes(
-    routes: "Routes", network: "NetworkFile", arguments: argparse.Namespace
+    routes: "Routes",
+    network: "NetworkFile",
+    architecture: "Architecture | None",
+    arguments: argparse.Namespace,
 ) -> "Instance":
     from instances.grouping import deal, group_requests
     from instances.traces import instance_from_routes
@@ -154,15 +172,18 @@ def _of_routes(
     return instance_from_routes(
         routes,
         network,
-        model=_model(arguments, routes, routes.top_k),
+        model=architecture or _own_model(arguments, routes, routes.top_k),
         precision=arguments.precision or "bf16",
         grouping=grouping,
-        name=_name(arguments),
+        name=_name(architecture, arguments),
     )
 
 
 def _of_counts(
-    counts: "Counts", network: "NetworkFile", arguments: argparse.Namespace
+    counts: "Counts",
+    network: "NetworkFile",
+    architecture: "Architecture | None",
+    arguments: argparse.Namespace,
 ) -> "Instance":
     from instances.traces import TOKENS, instance_from_counts
 
@@ -173,25 +194,20 @@ def _of_counts(
     return instance_from_counts(
         counts,
         network,
-        model=_model(arguments, counts, arguments.top_k),
+        model=architecture or _own_model(arguments, counts, arguments.top_k),
         precision=arguments.precision or "bf16",
         sets=arguments.sets,
         tokens=TOKENS if arguments.tokens is None else arguments.tokens,
         seed=arguments.seed or 0,
-        name=_name(arguments),
+        name=_name(architecture, arguments),
     )
 
 
-def _model(
-    arguments: argparse.Namespace, recording: "Recording", top_k: int | None
-) -> "str | Model":
-    """Return the name of the model, or a model of the sizes that the user gave."""
+def _own_model(arguments: argparse.Namespace, recording: "Recording", top_k: int | None) -> "Model":
+    """Return a model of the sizes that the user gave."""
     from instances.model import MAX_BYTES, Model
     from instances.parsing import check_model_size
 
-    if arguments.model is not None:
-        name: str = arguments.model
-        return name
     check_model_size("--experts", recording.num_layers, arguments.experts, 0)
     if not 1 <= arguments.expert_bytes <= MAX_BYTES:
         raise InputError("--expert-bytes", f"{arguments.expert_bytes} is not in 1..{MAX_BYTES}")
@@ -206,9 +222,9 @@ def _model(
     )
 
 
-def _name(arguments: argparse.Namespace) -> str:
+def _name(architecture: "Architecture | None", arguments: argparse.Namespace) -> str:
     stem = Path(arguments.routes).stem
-    default = stem if arguments.model is None else f"{arguments.model}-{stem}"
+    default = stem if architecture is None else f"{architecture.name}-{stem}"
     return default if arguments.name is None else str(arguments.name)
 
 

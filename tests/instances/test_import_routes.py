@@ -197,3 +197,19 @@ def test_mistakes_with_forms_take_one_line(routes, capsys, arguments, message):
 def test_top_k_is_told_by_routes(routes, capsys):
     assert call(routes, "--expert-bytes", "9", "--experts", "40", "--top-k", "4")[0] == 2
     assert "--top-k: is for counts; the recording holds routes" in capsys.readouterr().err
+
+
+def test_architecture_files_name_the_model(tmp_path, capsys):
+    recording, model = tmp_path / "r.jsonl", tmp_path / "model.toml"
+    write_example(recording, "vllm")
+    model.write_text(
+        'format = "moeplace/architecture"\nversion = 1\nname = "small"\nmoe_layers = 3\n'
+        "experts_per_layer = 8\ntop_k = 2\nhidden_size = 4\nexpert_intermediate_size = 5\n"
+    )
+    code, output = call(recording, "--model", str(model))
+    assert code == 0
+    instance = read_instance(output)
+    assert (instance.name, instance.models[0].name) == ("small-r", "small")
+    assert instance.models[0].uniform_bytes == 2 * 3 * 4 * 5
+    assert call(recording, "--model", str(tmp_path / "none.toml"))[0] == 2
+    assert "none.toml: cannot be read" in capsys.readouterr().err
