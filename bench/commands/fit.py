@@ -79,7 +79,18 @@ def _read(arguments: argparse.Namespace) -> Routes:
 
 def _num_experts(arguments: argparse.Namespace, routes: Routes) -> int:
     if arguments.model is not None:
-        return ARCHITECTURES.get(arguments.model).experts_per_layer
+        architecture = ARCHITECTURES.get(arguments.model)
+        for what, found, needed in (
+            ("layers", routes.num_layers, architecture.moe_layers),
+            ("experts a token", routes.top_k, architecture.top_k),
+        ):
+            if found != needed:
+                raise InputError(
+                    "experts",
+                    f"{found} {what}, but {architecture.name} has {needed}",
+                    source=arguments.trace,
+                )
+        return architecture.experts_per_layer
     used = max(1, int(routes.experts.max()) + 1)
     if arguments.experts is None:
         return used

@@ -209,7 +209,11 @@ class _Search:
             return self._measure(ordered)["overlap_1"]
 
         low, high = 0.0, _MOST_STICKINESS
-        if math.isnan(goal) or overlap(low) >= goal:
+        if math.isnan(goal):
+            return router
+        loose = overlap(low)
+        # Noise, or words that have no part in the choices: the order explains nothing.
+        if loose >= goal * (1 - _SETTLED) or overlap(high) < loose * (1 + _SETTLED):
             return router
         for _ in range(_BISECTIONS):
             # By square roots: a little stickiness does much, and more of it ever less.

@@ -21,7 +21,8 @@ from instances.draws import Draws
 from instances.routing.kernels import arrange
 
 SWEEPS = 30
-"""Proposed exchanges for each token. More than 30 change the overlap by less than 1 %."""
+"""Proposed exchanges for each token. At the stickiness of gpt-oss-20b, 0.2, three times as many
+change the overlap of consecutive tokens by less than 1 %."""
 
 
 def draw_order(
