@@ -24,6 +24,7 @@ from bench.sandbox import Limits, PackedInstance, SandboxedSolve
 from bench.store import Store
 from bench.worker import Answer
 from heuristics import HEURISTICS
+from instances.best_known.catalogue import CLASSES
 from instances.errors import InputError
 from instances.evaluation import evaluate
 from instances.families import FAMILIES
@@ -151,9 +152,9 @@ def test_the_traps_preset_has_every_trap_and_proves_its_optimum() -> None:
         assert any(task.algorithm.exact for task in tasks)
 
 
-def test_the_ratios_preset_has_every_other_family_and_one_run_of_each_method() -> None:
+def test_the_ratios_preset_has_all_classes_of_models_and_one_run_of_each_method() -> None:
     work = make_plan(PRESETS["ratios"].batches).work
-    assert {source.family for source in work} == {f.name for f in FAMILIES} - set(TRAPS)
+    assert {source.family for source in work} == {"tiny", *CLASSES}
     for tasks in work.values():
         names = [task.algorithm.name for task in tasks]
         assert len(names) == len(set(names))
