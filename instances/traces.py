@@ -162,6 +162,30 @@ def read_routes(path: str | os.PathLike[str]) -> Routes:
         raise error.in_file(os.fspath(path)) from None
 
 
+def check_fit(recording: Routes | Counts, model: Model) -> None:
+    """Hold a recording against the model that it is said to be of.
+
+    Raises
+    ------
+    InputError
+        When it has other numbers of layers or experts, or an expert that the model has not.
+    """
+    if isinstance(recording, Counts):
+        field, width = "counts", ("experts", recording.num_experts, model.experts)
+    else:
+        field, width = "experts", ("experts a token", recording.top_k, model.top_k)
+    for what, found, needed in (("layers", recording.num_layers, model.layers), width):
+        if found != needed:
+            raise InputError(field, f"{found} {what}, but {model.name} has {needed}")
+    if isinstance(recording, Routes):
+        for token, layer, k in np.argwhere(recording.experts >= model.experts)[:1]:
+            raise InputError(
+                f"experts[{token}][{layer}][{k}]",
+                f"{recording.experts[token, layer, k]} is not in 0..{model.experts - 1}, the "
+                f"experts of {model.name}",
+            )
+
+
 def instance_from_routes(
     routes: Routes,
     network: NetworkFile,
@@ -198,7 +222,7 @@ def instance_from_routes(
         When the parts do not fit each other.
     """
     model, call = _resolved(model, precision, network)
-    _check_fit(routes, model)
+    check_fit(routes, model)
     num_users = len(network.user_names)
     users = deal(routes.num_requests, num_users) if grouping is None else grouping
     users = _integers(users, "grouping", ("request",)).astype(np.int64)
@@ -255,12 +279,7 @@ def instance_from_counts(
         When the parts do not fit each other, or no sets have these counts.
     """
     model, call = _resolved(model, precision, network)
-    for what, found, needed in (
-        ("layers", counts.num_layers, model.layers),
-        ("experts", counts.num_experts, model.experts),
-    ):
-        if found != needed:
-            raise InputError("counts", f"{found} {what}, but {model.name} has {needed}")
+    check_fit(counts, model)
     possible = num_sets(model.experts, model.top_k)
     if sets is None:
         sets = "expected" if possible <= FEW_SETS else "sampled"
@@ -350,19 +369,4 @@ def _check_repetition(experts: NDArray[np.int16]) -> None:
     for token, layer in np.argwhere(repeated.any(axis=2))[:1]:
         raise InputError(
             f"experts[{token}][{layer}]", f"{experts[token, layer].tolist()} repeats an expert"
-        )
-
-
-def _check_fit(routes: Routes, model: Model) -> None:
-    for what, found, needed in (
-        ("layers", routes.num_layers, model.layers),
-        ("experts a token", routes.top_k, model.top_k),
-    ):
-        if found != needed:
-            raise InputError("experts", f"{found} {what}, but {model.name} has {needed}")
-    for token, layer, k in np.argwhere(routes.experts >= model.experts)[:1]:
-        raise InputError(
-            f"experts[{token}][{layer}][{k}]",
-            f"{routes.experts[token, layer, k]} is not in 0..{model.experts - 1}, the experts of "
-            f"{model.name}",
         )

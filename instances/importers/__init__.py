@@ -26,7 +26,7 @@ from instances.importers.detection import form_of
 from instances.importers.form import Form, Recording
 from instances.importers.recordings import example_counts, example_routes
 from instances.registry import Registry
-from instances.traces import Counts, Routes
+from instances.traces import Counts, Routes, check_fit
 
 __all__ = ["FORMS", "Form", "Recording", "read_recording", "write_example"]
 
@@ -65,7 +65,8 @@ def read_recording(
     Raises
     ------
     InputError
-        Names the file, the field, the index and the value that is wrong.
+        Names the file, the field, the index and the value that is wrong; a recording of other
+        layers or experts than those of the architecture is wrong, too.
     """
     known = None if form is None else FORMS.get(form)
     if isinstance(architecture, str):
@@ -74,7 +75,10 @@ def read_recording(
     try:
         if known is None:
             known = FORMS.get(form_of(Path(path).name, data))
-        return known.read(data, architecture)
+        recording = known.read(data, architecture)
+        if architecture is not None:
+            check_fit(recording, architecture.model())
+        return recording
     except InputError as error:
         raise error.in_file(os.fspath(path)) from None
 

@@ -1,6 +1,7 @@
 import io
 import json
 import zipfile
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instances import import_routes
+from instances.architectures import ARCHITECTURES, Architecture
 from instances.errors import InputError
 from instances.importers import FORMS, read_recording, write_example
 from instances.importers.recordings import counted, example_counts, example_routes
@@ -134,3 +136,39 @@ def test_damaged_files_are_refused_in_one_line_or_hold_a_recording(name, counts)
             assert isinstance(read, form.holds)
 
     each()
+
+
+def recorded(tmp_path, **changes):
+    """Read routes of gpt-oss-20b, 24 layers, 4 of 32 experts, of other sizes."""
+    sizes = {"layers": 24, "experts": 32, "top_k": 4, **changes}
+    rng = np.random.default_rng(0)
+    tokens = [
+        [rng.permutation(sizes["experts"])[: sizes["top_k"]] for _ in range(sizes["layers"])]
+        for _ in range(20)
+    ]
+    path = tmp_path / "r.npz"
+    np.savez(path, experts=tokens, offsets=[0, 20])
+    return read_recording(path, architecture="gpt-oss-20b")
+
+
+def test_recordings_are_held_against_the_architecture(tmp_path):
+    assert recorded(tmp_path).num_tokens == 20
+    for changes, message in (
+        ({"layers": 23}, r"r\.npz: experts: 23 layers, but gpt-oss-20b has 24"),
+        ({"top_k": 3}, r"r\.npz: experts: 3 experts a token, but gpt-oss-20b has 4"),
+        ({"experts": 33}, r"r\.npz: experts\[\d+\]\[\d+\]\[\d\]: 32 is not in 0\.\.31, the exp"),
+    ):
+        with pytest.raises(InputError, match=message):
+            recorded(tmp_path, **changes)
+    path = tmp_path / "c.pt"
+    write_example(path, "sglang", counts=True)
+    own = Architecture(
+        **{
+            **asdict(ARCHITECTURES.get("gpt-oss-20b")),
+            "moe_layers": 3,
+            "total_layers": 3,
+            "experts_per_layer": 9,
+        }
+    )
+    with pytest.raises(InputError, match=r"c\.pt: counts: 8 experts, but gpt-oss-20b has 9"):
+        read_recording(path, architecture=own)
