@@ -1,6 +1,7 @@
 """Files of SGLang's expert-distribution recorder (``--expert-distribution-recorder-mode``).
 
-torch.save of a dict; fields as in ``python/sglang/srt/eplb/expert_distribution.py``:
+torch.save of a dict; fields as in ``python/sglang/srt/eplb/expert_distribution.py``, older
+versions of which leave out the utilization rate, and the counts of ``per_token``:
 
 - ``stat``, ``stat_approx``: ``rank``, ``logical_count`` [step, layer, expert] and
   ``average_utilization_rate_over_window``. Counts; unused steps are zeros.
@@ -29,9 +30,11 @@ from instances.importers.sglang_responses import read_responses
 from instances.importers.torch_file import read_torch, torch_bytes
 from instances.traces import MOST_EXPERTS, Counts, Routes
 
-_STAT = ("rank", "logical_count", "average_utilization_rate_over_window")
+_STAT = ("rank", "logical_count")
+_UTILIZATION = "average_utilization_rate_over_window"
 _DETAIL = ("records", "last_physical_to_logical_map")
-_PASS = ("forward_pass_id", "rank", "gatherer_key", "global_physical_count")
+_PASS = ("forward_pass_id", "rank", "gatherer_key")
+_COUNT = "global_physical_count"
 _TOKENS = (
     "input_ids",
     "positions",
@@ -67,7 +70,7 @@ def read(data: bytes, architecture: Architecture | None) -> Recording:
 
 
 def _read_stat(content: dict[str, Any], architecture: Architecture | None) -> Counts:
-    fields = require_fields(content, "", _STAT)
+    fields = require_fields(content, "", _STAT, (_UTILIZATION,))
     require_integer(fields["rank"], "rank")
     counts = _tensor(fields["logical_count"], "logical_count", ("step", "layer", "expert"))
     total = _summed(counts, "logical_count")
@@ -80,13 +83,13 @@ def _read_passes(
     physical = np.zeros(to_logical.shape, dtype=np.int64)
     for index, record in enumerate(records):
         path = f"records[{index}]"
-        fields = require_fields(record, path, _PASS)
+        fields = require_fields(record, path, (*_PASS, _COUNT))
+        _check_pass(fields, path)
         physical += _count_of_pass(fields, path, to_logical.shape)
     logical = np.zeros((to_logical.shape[0], int(to_logical.max()) + 1), dtype=np.int64)
     layer = np.arange(to_logical.shape[0])[:, None]
     np.add.at(logical, (layer, to_logical), physical)
-    field = "global_physical_count"
-    return Counts(counts=counted_layers_only(logical, architecture, field))
+    return Counts(counts=counted_layers_only(logical, architecture, _COUNT))
 
 
 def _read_tokens(
@@ -95,8 +98,10 @@ def _read_tokens(
     parts, lengths = [], []
     for index, record in enumerate(records):
         path = f"records[{index}]"
-        fields = require_fields(record, path, (*_PASS, *_TOKENS))
-        _count_of_pass(fields, path, to_logical.shape)
+        fields = require_fields(record, path, (*_PASS, *_TOKENS), (_COUNT,))
+        _check_pass(fields, path)
+        if _COUNT in fields:
+            _count_of_pass(fields, path, to_logical.shape)
         ids = _ids_of_pass(fields, path, to_logical.shape)
         lengths.append(_lengths_of_pass(fields, path, ids.shape[1]))
         if ids.size:
@@ -129,15 +134,18 @@ def _map(value: object) -> NDArray[np.int64]:
     return to_logical
 
 
-def _count_of_pass(
-    fields: dict[str, Any], path: str, shape: tuple[int, ...]
-) -> NDArray[np.integer]:
+def _check_pass(fields: dict[str, Any], path: str) -> None:
     for name in ("forward_pass_id", "rank"):
         require_integer(fields[name], f"{path}.{name}")
     if fields["gatherer_key"] != _PRIMARY:
         raise InputError(f"{path}.gatherer_key", f"{show(fields['gatherer_key'])} is not 'primary'")
-    field = f"{path}.global_physical_count"
-    count = _tensor(fields["global_physical_count"], field, ("layer", "physical expert"))
+
+
+def _count_of_pass(
+    fields: dict[str, Any], path: str, shape: tuple[int, ...]
+) -> NDArray[np.integer]:
+    field = f"{path}.{_COUNT}"
+    count = _tensor(fields[_COUNT], field, ("layer", "physical expert"))
     if count.shape != shape:
         raise InputError(field, f"shape {count.shape} is not {shape}, that of {_MAP}")
     if (count < 0).any():
@@ -217,7 +225,7 @@ def write(recording: Recording) -> bytes:
         stat = {
             "rank": 0,
             "logical_count": recording.counts.astype(np.int32)[None],
-            "average_utilization_rate_over_window": None,
+            _UTILIZATION: None,
         }
         return torch_bytes(stat, name)
     if recording.top_k > _WIDTH:
@@ -248,7 +256,7 @@ def write(recording: Recording) -> bytes:
         "forward_mode": _EXTEND,
         _IDS: by_layer,
         "misc_objects": [],
-        "global_physical_count": count,
+        _COUNT: count,
     }
     return torch_bytes({"records": [record], _MAP: to_logical}, name)
 

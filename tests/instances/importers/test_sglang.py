@@ -86,6 +86,13 @@ def test_steps_are_summed_and_unused_layers_left_out():
     assert read(torch_bytes(stat), None).counts.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 
+def test_older_versions_write_less():
+    older = read(detail(one_pass(global_physical_count=...)), None)
+    assert same(older, read(detail(one_pass()), None))
+    counts = {"rank": 0, "logical_count": np.ones((1, 2, 3), dtype=np.int32)}
+    assert read(torch_bytes(counts), None).counts.tolist() == [[1, 1, 1]] * 2
+
+
 def test_dense_layers_are_dropped_by_the_architecture():
     routes = routes_of(DEEPSEEK, layers=27, dense=-1)
     read_back = read(write(routes), DEEPSEEK)
