@@ -153,14 +153,9 @@ def _as_text(
         f"{size_text(used)} of {size_text(capacity)} on {plural(instance.num_servers, 'server')}; "
         f"{plural(len(plan.replicas), 'expert')} stored more than once"
     )
-    best = max(range(instance.num_servers), key=lambda n: plan.growths[n].found_ms)
-    if not math.isnan(plan.growths[best].found_ms):
-        growth = plan.growths[best]
-        lines["more"] = (
-            f"{size_text(plan.wishes.extra_bytes)} more is worth most on "
-            f"{instance.server_names[best]}: {ms_text(growth.found_ms)} ms found, "
-            f"{most_ms_text(growth.most_ms)} ms at most"
-        )
+    more = _more(plan)
+    if more:
+        lines["more"] = more
     if plan.moves is not None:
         moves = plan.moves
         gain = moves.move.saving_ms - moves.old.saving_ms
@@ -180,3 +175,24 @@ def _as_text(
     lines["time"] = seconds_text(plan.seconds)
     lines["written"] = ", ".join(path for path in written.values() if path is not None)
     return f"{instance.name}: plan by {found.method}", lines
+
+
+def _more(plan: Plan) -> str:
+    """Say what more storage brings: where it is worth most, or what it brings at most."""
+    extra = size_text(plan.wishes.extra_bytes)
+    best = plan.best_growth
+    if best is None:
+        most = max(growth.most_ms for growth in plan.growths)
+        return (
+            f"{extra} more on one server: {most_ms_text(most)} ms at most"
+            if most < math.inf
+            else ""
+        )
+    growth = plan.growths[best]
+    text = (
+        f"{extra} more is worth most on {plan.instance.server_names[best]}: "
+        f"{ms_text(growth.found_ms)} ms found"
+    )
+    return text + (
+        f", {most_ms_text(growth.most_ms)} ms at most" if growth.most_ms < math.inf else ""
+    )

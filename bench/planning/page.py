@@ -75,7 +75,6 @@ def render_page(plan: Plan, command: str, notes: list[str]) -> str:
         map=_map(plan),
         trade_off=None if plan.moves is None else draw_trade_off(plan.moves),
         servers=_servers(plan),
-        best_growth=_best_growth(plan),
         cloud_share=plan.calls.shares(instance.num_servers)[1],
         device_share=plan.calls.shares(instance.num_servers)[2],
         users=_users(plan),
@@ -133,15 +132,6 @@ def _servers(plan: Plan) -> list[dict[str, Any]]:
         }
         for row, n in enumerate(shown)
     ]
-
-
-def _best_growth(plan: Plan) -> dict[str, Any] | None:
-    """Return where more storage is worth most, as far as that was found."""
-    found = np.array([growth.found_ms for growth in plan.growths])
-    if np.isnan(found).all():
-        return None
-    n = int(np.nanargmax(found))
-    return {"name": plan.instance.server_names[n], "growth": plan.growths[n]}
 
 
 def _users(plan: Plan) -> list[dict[str, Any]]:

@@ -129,6 +129,14 @@ class Plan:
             return math.nan
         return max(0.0, self.evaluation.empty_latency_ms - self.found.bound_ms)
 
+    @property
+    def best_growth(self) -> int | None:
+        """Server on which more storage was found to be worth most; None unless all were tried."""
+        found = [growth.found_ms for growth in self.growths]
+        if any(math.isnan(value) for value in found):
+            return None
+        return max(range(len(found)), key=found.__getitem__)
+
 
 def make_plan(inputs: Inputs, wishes: Wishes, now: datetime) -> Plan | None:
     """Make a plan; None when no method found a placement.

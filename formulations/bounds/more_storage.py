@@ -9,6 +9,7 @@ from formulations.bounds.credits import Credits
 from formulations.bounds.labels import Labels
 from formulations.bounds.search import Search
 from formulations.bounds.set_tables import SetTables
+from instances.deadline import Deadline
 from instances.problem import Instance
 from instances.structure.clauses import Clauses
 
@@ -19,6 +20,7 @@ def bounds_with_more_storage(
     credits: Credits,
     tables: SetTables | None,
     extra_bytes: int,
+    deadline: Deadline,
 ) -> NDArray[np.float64]:
     """Bound the saving with more storage on one server at a time, ms per token; float64 (N,).
 
@@ -34,6 +36,8 @@ def bounds_with_more_storage(
         What it searched with.
     extra_bytes
         Additional storage, bytes.
+    deadline
+        When to stop; the bounds that are still lacking are infinite.
     """
     instance = search.instance
     bounds = np.full(instance.num_servers, math.inf)
@@ -46,6 +50,8 @@ def bounds_with_more_storage(
         grown = credits.with_storage(instance, capacity)
         key = tuple(grown.groups.capacity_bytes.tolist())
         if key not in known:
+            if deadline.passed:
+                continue
             known[key] = _bound(search, grown, tables)
         bounds[server] = known[key]
     return bounds

@@ -50,6 +50,9 @@ _FIRST_STEP, _LAST_STEP = 0.3, 0.02
 _AHEAD = 0.1
 """Share of the time that may be spent before the same share of the steps is done."""
 
+_SEARCH = 0.8
+"""Share of the time for the bound itself where bounds with more storage are wanted, too."""
+
 _SPECK = 1e-9
 """Share of all weight that is added to what others are divided by."""
 
@@ -99,7 +102,8 @@ def server_set(
     steps
         Steps of the first method; the second takes twice as many.
     extra_bytes
-        Also bound the saving with so many bytes more on each server alone; 0 for no such bounds.
+        Also bound the saving with so many bytes more on each server alone, as far as time allows;
+        0 for no such bounds.
 
     Raises
     ------
@@ -116,6 +120,7 @@ def server_set(
     if start is not None:
         check_start(instance, start)
     deadline = Deadline.after(time_limit)
+    until = Deadline.after(_SEARCH * time_limit) if extra_bytes and time_limit else deadline
     clauses = build_clauses(instance)
     upper = upper_weights(instance, clauses)
     groups = ServerGroups.of(instance, clauses, upper.weight_ms, MAX_SERVERS)
@@ -125,7 +130,7 @@ def server_set(
         if on_progress is not None:
             on_progress(_outcome(search, StopReason.TIME_LIMIT))
 
-    search = Search(instance, clauses, upper, credits, start, tell, deadline, gap)
+    search = Search(instance, clauses, upper, credits, start, tell, until, gap)
     tables: SetTables | None = None
     tell(search)
     if credits.experts.size and not search.must_stop():
@@ -140,7 +145,7 @@ def server_set(
     outcome = _outcome(search, StopReason.TIME_LIMIT if is_late else StopReason.COMPLETED)
     if not extra_bytes:
         return outcome
-    more = bounds_with_more_storage(search, clauses, credits, tables, extra_bytes)
+    more = bounds_with_more_storage(search, clauses, credits, tables, extra_bytes, deadline)
     return dataclasses.replace(outcome, bounds_with_more_ms=more)
 
 

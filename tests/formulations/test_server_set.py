@@ -402,3 +402,11 @@ def test_bounds_with_more_storage_are_those_of_the_larger_server() -> None:
 def test_extra_storage_is_checked(tiny: Instance, extra: object) -> None:
     with pytest.raises(InputError, match="extra_bytes"):
         bound_of(tiny, extra_bytes=extra)
+
+
+def test_without_time_nothing_is_said_of_more_storage() -> None:
+    instance = generate("mixtral", size="tiny", seed=0)
+    outcome = bound_of(instance, extra_bytes=1, time_limit=1e-9)
+    assert outcome.bounds_with_more_ms is not None
+    assert np.isinf(outcome.bounds_with_more_ms).all()
+    assert math.isfinite(outcome.bound_saving_ms)
