@@ -110,7 +110,7 @@ def _read_tokens(
         raise InputError("records", "no token was recorded")
     chosen = np.concatenate(parts, axis=1)
     # A dummy column behind the map turns -1 into -1.
-    padded = np.pad(to_logical, ((0, 0), (0, 1)), constant_values=-1)
+    padded = np.pad(to_logical.astype(np.int16), ((0, 0), (0, 1)), constant_values=-1)
     layer = np.arange(to_logical.shape[0])[:, None, None]
     experts = padded[layer, chosen].transpose(1, 0, 2)
     used = np.flatnonzero((experts >= 0).any(axis=(0, 1)))

@@ -175,6 +175,20 @@ def test_tensors_beyond_their_storage_are_refused(offset, size, stride):
         read_torch(with_sizes(offset, size, stride))
 
 
+def test_members_that_add_up_to_more_than_the_file_are_refused():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as bomb:
+        bomb.writestr("a/data/0", bytes(10_000))
+        bomb.filelist *= 1000  # a directory of many members that share their bytes
+    with pytest.raises(InputError, match="its members are larger than the file"):
+        read_torch(file.getvalue())
+    small = io.BytesIO()
+    with zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("a/data/0", bytes(10**7))
+    with pytest.raises(InputError, match="its members are larger than the file"):
+        read_torch(small.getvalue())
+
+
 def test_only_plain_data_is_written():
     with pytest.raises(TypeError, match="set cannot be written"):
         torch_bytes({"a": {1}})
