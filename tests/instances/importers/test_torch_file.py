@@ -82,7 +82,7 @@ class Evil:
     def __reduce__(self):
         import os
 
-        return os.system, ("touch /tmp/moeplace-was-here",)
+        return os.system, ("exit 1",)
 
 
 EVIL = pickle.dumps(Evil(), protocol=2)
