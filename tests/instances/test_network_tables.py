@@ -152,6 +152,12 @@ def test_links_and_the_line_to_the_cloud_have_a_rate_each_way():
     assert latencies(two(cloud={"downlink_mbps": 8.0})) == ([[5.0, 12.2]], [34.6])
 
 
+def test_a_very_slow_connection_is_one_too():
+    # 8000 bit up at 0.5 and 4000 bit down at 0.25 Mbit/s: 16 ms each instead of 1.
+    data = two(user={"uplink_mbps": 0.5, "downlink_mbps": 0.25})
+    assert latencies(data) == ([[35.0, 42.2]], [64.1])
+
+
 def test_switches_join_links_and_users():
     data = two(
         switches=[{"name": "hub"}, {"name": "desk"}],
