@@ -163,6 +163,8 @@ def _as_text(
             f"{size_text(moves.move.loaded_bytes)} to load for {ms_text(gain)} ms; everything "
             f"that helps: {size_text(moves.frontier[-1].loaded_bytes)} for "
             f"{ms_text(moves.frontier[-1].saving_ms - moves.old.saving_ms)} ms"
+            if len(moves.frontier) > 1
+            else "none: nothing was found that is better than what is stored now"
         )
         if math.isfinite(moves.bound_ms):
             least = max(0.0, empty - moves.bound_ms)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from bench.formats import plural
 from bench.planning.words import size_text
-from instances.architecture_file import SUFFIXES as ARCHITECTURE_SUFFIXES
-from instances.architecture_file import read_architecture
-from instances.architectures import ARCHITECTURES, Architecture, precision_bits
+from instances.architecture_file import find_architecture
+from instances.architectures import Architecture, precision_bits
 from instances.errors import InputError
 from instances.grouping import deal, group_requests
 from instances.importers import read_recording
@@ -90,7 +89,7 @@ def read_inputs(request: Request) -> Inputs:
         Names the file, the field and the value that is wrong.
     """
     precision_bits(request.precision)  # before large files are read for nothing
-    architecture = _architecture(request.model)
+    architecture = find_architecture(request.model)
     network = read_network(request.network)
     recording = read_recording(request.recording, form=request.form, architecture=architecture)
     name = request.name or f"{architecture.name}-{_stem(request.network)}"
@@ -123,12 +122,6 @@ def read_inputs(request: Request) -> Inputs:
         requests=requests,
         assumptions=(*_of_traffic(request, recording, instance), *_of_model(request, architecture)),
     )
-
-
-def _architecture(model: str) -> Architecture:
-    if model.lower().endswith(ARCHITECTURE_SUFFIXES):
-        return read_architecture(model)
-    return ARCHITECTURES.get(model)
 
 
 def _stem(path: str) -> str:

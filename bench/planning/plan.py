@@ -130,6 +130,13 @@ class Plan:
         return max(0.0, self.evaluation.empty_latency_ms - self.found.bound_ms)
 
     @property
+    def best_saving_ms(self) -> float:
+        """Saving of the best placement that is known, without regard to moves, ms per token."""
+        if self.moves is None:
+            return self.evaluation.saving_ms
+        return self.moves.frontier[-1].saving_ms
+
+    @property
     def best_growth(self) -> int | None:
         """Server on which more storage was found to be worth most; None unless all were tried."""
         found = [growth.found_ms for growth in self.growths]
@@ -177,6 +184,7 @@ def make_plan(inputs: Inputs, wishes: Wishes, now: datetime) -> Plan | None:
             seed=wishes.seed,
         )
         placement = moves.move.placement
+        best = moves.frontier[-1].placement  # what is stored now may be better than what was found
     clauses = build_clauses(instance)
     calls = find_calls(instance, placement)
     losses = losses_ms(instance, clauses, placement)

@@ -29,6 +29,9 @@ search."""
 _SHARES = {_BOUND: 0.6, "layer-enumeration": 0.4, "improve": 0.9}
 """Shares of the time that is left when a method begins."""
 
+_SHARE_OF_FIRST = 0.5
+"""Share of the time for the first method, so that the bound has the other half."""
+
 _LEAST_S = 0.2
 """With less time than this no further method begins."""
 
@@ -166,8 +169,7 @@ class Finder:
             instance=instance, bounds_with_more_ms=np.full(instance.num_servers, math.inf)
         )
         first = find_algorithm(method or _FIRST)
-        # a method of the user's choice gets half of the time, the bound what is left
-        self._stage(found, first, {}, 0.5 if method else 1.0)
+        self._stage(found, first, {}, _SHARE_OF_FIRST)
         bound = find_algorithm(_BOUND)
         if first.name != _BOUND or extra_bytes:
             self._stage(found, bound, {"gap": gap, "extra_bytes": extra_bytes}, _SHARES[_BOUND])

@@ -226,6 +226,21 @@ def test_moves_stay_within_the_budget(
     assert re.search(r"moves +\d+ kB to load", out)
 
 
+def test_nothing_moves_where_nothing_is_better(
+    made: dict[str, Any], files: Files, instance: Instance, call: Any
+) -> None:
+    now = files.folder / "placement.json"
+    page = files.folder / "still.html"
+    words = [*files.words()[:-1], str(files.folder / "still.json")]
+    words += ["--minimise-moves-from", str(now), "--with", "popularity", "--page", str(page)]
+    code, out, _ = call(*words)
+    assert code == 0
+    assert "none: nothing was found that is better" in out
+    assert "Nothing was found that is better" in Page(page.read_text()).text
+    kept = read_placement(files.folder / "still.json", instance)
+    np.testing.assert_array_equal(kept.stored, read_placement(now, instance).stored)
+
+
 def test_counts_give_a_plan_and_say_what_they_lack(files: Files, call: Any) -> None:
     words = files.words()
     at = words.index("--trace")
