@@ -65,7 +65,10 @@ class Plot {
     this.reset.type = "button";
     this.reset.hidden = true;
     this.keys = make("div", "keys");
-    box.append(this.frame, this.keys, this.reset);
+    this.saving = make("button", "quiet", "Save what is shown as SVG");
+    this.saving.type = "button";
+    this.saving.addEventListener("click", () => this.save());
+    box.append(this.frame, this.keys, this.reset, " ", this.saving);
     this.reset.addEventListener("click", () => this.zoom(null));
     this.listen();
     this.width = 0;
@@ -110,6 +113,48 @@ class Plot {
       });
       this.keys.append(key);
     }
+  }
+
+  // A drawing of its own: colours and fonts as they are shown, with the legend below.
+  picture() {
+    const svg = this.frame.querySelector("svg");
+    const copy = svg.cloneNode(true);
+    const looks = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "font-size", "font-family"];
+    const dress = (from, to) => {
+      const style = getComputedStyle(from);
+      for (const look of looks) to.style.setProperty(look, style.getPropertyValue(look));
+    };
+    [svg, ...svg.querySelectorAll("*")].forEach((from, index) => dress(from, index ? copy.querySelectorAll("*")[index - 1] : copy));
+    const [width, height] = ["width", "height"].map((name) => Number(svg.getAttribute(name)));
+    const entries = [...this.keys.querySelectorAll(".key[aria-pressed=true]")];
+    entries.forEach((key, row) => {
+      const sample = key.querySelector("svg");
+      const group = draw(copy, "g", { transform: `translate(${20 + 12} ${height + 12 + 18 * row})` });
+      for (const part of sample.children) {
+        const copied = part.cloneNode();
+        dress(part, copied);
+        group.append(copied);
+      }
+      const text = draw(group, "text", { x: 18, y: 4 }, key.textContent);
+      dress(svg.querySelector("text") ?? key, text);
+    });
+    const whole = height + 24 + 18 * entries.length;
+    for (const [name, value] of [["xmlns", SVG], ["height", whole], ["viewBox", `0 0 ${width} ${whole}`]]) copy.setAttribute(name, value);
+    const paper = document.createElementNS(SVG, "rect");
+    for (const [name, value] of [["width", width], ["height", whole], ["fill", getComputedStyle(document.body).backgroundColor]]) paper.setAttribute(name, value);
+    copy.prepend(paper);
+    const title = document.createElementNS(SVG, "title");
+    title.textContent = this.spec.label;
+    copy.prepend(title);
+    return new XMLSerializer().serializeToString(copy);
+  }
+
+  save() {
+    const link = make("a");
+    link.href = URL.createObjectURL(new Blob([this.picture()], { type: "image/svg+xml" }));
+    link.download = `${this.spec.label.replace(/[^A-Za-z0-9]+/g, "-").replace(/^-|-$/g, "").toLowerCase()}.svg`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
   paint() {

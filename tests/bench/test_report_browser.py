@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -218,6 +219,27 @@ def test_headings_and_captions_say_what_is_filtered_and_what_remains(visit, writ
     page.evaluate("() => document.getElementById('filter-reset').click()")
     assert figure.locator("h3").text_content() == heading
     assert "iltered" not in figure.locator("figcaption").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_shown_can_be_saved_as_a_drawing(visit, written, scheme, tmp_path):
+    page = visit(written[0].path, color_scheme=scheme)
+    filter_page(page, written)
+    box = page.locator("#figure-time .live")
+    box.get_by_role("button", name="greedy", exact=True).click()  # hidden, so not in the drawing
+    with page.expect_download() as caught:
+        box.get_by_role("button", name="Save what is shown as SVG").click()
+    assert (
+        caught.value.suggested_filename == "time-of-each-run-against-the-size-of-its-instance.svg"
+    )
+    caught.value.save_as(tmp_path / "time.svg")
+    root = ElementTree.fromstring((tmp_path / "time.svg").read_bytes())
+    texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"successive-dp", "time", "size of the instance, clauses"} <= texts
+    assert "greedy" not in texts
+    assert all(
+        "class" not in element.attrib or "style" in element.attrib for element in root.iter()
+    )
 
 
 def test_gaps_over_time_of_the_page_are_those_of_the_runs(visit, written):
