@@ -25,7 +25,7 @@ from instances.simulation.held_out import SPLITS
 FORMAT, VERSION = "moeplace/held-out", 1
 
 _PARTS = {"measurements": Measurement, "plans": Plan, "caches": Cache}
-_MAY_BE_UNKNOWN = ("promised_ms", "measured_ms", "hindsight_ms", "bound_ms")
+_MAY_BE_UNKNOWN = ("promised_ms", "measured_ms", "hindsight_ms", "load_factor", "bound_ms")
 
 
 def to_dict(studies: Sequence[Study]) -> dict[str, Any]:

@@ -20,13 +20,14 @@ class Row:
 class Cell:
     """What it came to: ms per token, and its saving as a share of the best plan's.
 
-    ``fetched_bytes`` is NaN for a plan, ``promised_ms`` and ``hindsight_ms`` for a cache.
+    ``fetched_bytes`` is NaN for a plan; all but the share and the measured time for a cache.
     """
 
     promised_ms: float
     measured_ms: float
     hindsight_ms: float
     share: float
+    load_factor: float = math.nan
     fetched_bytes: float = math.nan
 
 
@@ -107,6 +108,7 @@ def _plan_cell(part: Measurement, plan: Plan) -> Cell | None:
         measured_ms=plan.measured_ms,
         hindsight_ms=plan.hindsight_ms,
         share=part.share(plan.measured_ms),
+        load_factor=plan.load_factor,
     )
 
 

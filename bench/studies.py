@@ -17,6 +17,10 @@ class Plan:
         T of the same plan on the held-out part.
     hindsight_ms
         T on the held-out part of the plan that the method makes with that part.
+    load_factor
+        Mean time of the held-out tokens under load over that of the same tokens alone: every user
+        decodes one token after another, servers work on one call at a time, and a share of each
+        latency is service.
     reason
         Why there is no plan; else empty.
     """
@@ -25,6 +29,7 @@ class Plan:
     promised_ms: float
     measured_ms: float
     hindsight_ms: float
+    load_factor: float
     reason: str = ""
 
 
@@ -96,6 +101,8 @@ class Study:
         Length of the trace.
     seed, time_limit_s
         For methods; seconds for each on each part.
+    load_share
+        Share of each latency that keeps a server busy in ``load_factor``.
     measurements
         One for each split.
     """
@@ -112,4 +119,5 @@ class Study:
     tokens: int
     seed: int
     time_limit_s: float
+    load_share: float
     measurements: tuple[Measurement, ...]

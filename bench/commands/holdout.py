@@ -97,7 +97,7 @@ def _print(one: Study) -> None:
 
 def _rows(part: Measurement) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
-        ("method", "promised", "measured", "in hindsight", "of the best saving")
+        ("method", "promised", "measured", "in hindsight", "of the best saving", "load adds")
     ]
     order = sorted(part.plans, key=lambda plan: (math.isnan(plan.measured_ms), plan.measured_ms))
     for plan in order:
@@ -110,6 +110,7 @@ def _rows(part: Measurement) -> list[tuple[str, ...]]:
                 f"{plan.measured_ms:.6g}",
                 MISSING if math.isnan(plan.hindsight_ms) else f"{plan.hindsight_ms:.6g}",
                 f"{100 * part.share(plan.measured_ms):.1f} %",
+                f"{100 * (plan.load_factor - 1):.1f} %",
             )
         )
     for cache in part.caches:
@@ -122,6 +123,7 @@ def _rows(part: Measurement) -> list[tuple[str, ...]]:
                 f"{cache.measured_ms:.6g}",
                 fetched,
                 f"{100 * share:.1f} %",
+                "",
             )
         )
     return rows

@@ -49,7 +49,7 @@ def draw_tokens(instance: Instance, count: int, rng: np.random.Generator) -> Tok
     total rate, one from each; so do the rows of the n tokens of a user in each layer, from n
     parts, in an order of its own for every layer. Each token alone is an honest draw; the mean
     over all of them varies less than that of independent tokens, never more (docs/theory.md,
-    section 13).
+    section 14).
 
     Raises
     ------

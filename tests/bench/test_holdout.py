@@ -18,6 +18,8 @@ from instances.errors import InputError
 from instances.evaluation import evaluate
 from instances.files import write_instance
 from instances.simulation.held_out import hold_out
+from instances.simulation.queueing import Queueing
+from instances.simulation.simulator import simulate
 from tests.bench.test_cli import Call, call
 
 __all__ = ["call"]
@@ -58,6 +60,10 @@ def test_numbers_are_those_of_the_evaluator(traffic, measured):
     assert plan.promised_ms == evaluate(part.planned, planned).latency_ms
     assert plan.measured_ms == evaluate(part.measured, planned).latency_ms
     assert plan.hindsight_ms == evaluate(part.measured, hindsight).latency_ms
+    loaded = simulate(
+        part.measured, planned, part.replay, queueing=Queueing(service_share=measured.load_share)
+    )
+    assert plan.load_factor == loaded.mean.mean / loaded.alone_ms > 1
     assert first.cloud_ms == evaluate(part.measured, planned).empty_latency_ms
 
 
@@ -172,7 +178,7 @@ def test_the_report_shows_the_table(measured, tmp_path):
         for part in measured.measurements:
             plan = next(plan for plan in part.plans if plan.method == name)
             expected += [plan.promised_ms, plan.measured_ms, plan.hindsight_ms]
-            expected.append(part.share(plan.measured_ms))
+            expected += [part.share(plan.measured_ms), plan.load_factor]
         assert rows[name] == expected
     assert rows["Cloud only"] == [part.cloud_ms for part in measured.measurements]
     assert rows["No placement is below"] == [part.bound_ms for part in measured.measurements]
