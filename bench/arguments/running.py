@@ -91,7 +91,7 @@ def add_run(commands: Any) -> None:
         choices=("failed", "outdated", "all"),
         metavar="failed|outdated|all",
         help="run finished attempts again: those that failed or have no placement, those of "
-        "another version of the code, or all; what there was before is kept beside",
+        "another version of the code or of a plug-in, or all; what there was before is kept",
     )
     parser.add_argument(
         "--retry-failed",
