@@ -22,7 +22,7 @@ import os
 import tomllib
 from typing import Any
 
-from instances.architectures import Architecture
+from instances.architectures import ARCHITECTURES, Architecture
 from instances.errors import InputError
 from instances.fields import (
     decode_json,
@@ -43,6 +43,17 @@ _SIZES = ("moe_layers", "experts_per_layer", "top_k", "hidden_size", "expert_int
 _OPTIONAL = ("gated", "params_per_expert", "dense_layers", "source")
 _MOST = 2**20
 """Far more than any model has of anything but parameters."""
+
+
+def find_architecture(text: str) -> Architecture:
+    """Return an architecture of the catalogue by its name, or what an architecture file holds.
+
+    Raises
+    ------
+    InputError
+        When the name is unknown, or the file is wrong.
+    """
+    return read_architecture(text) if text.lower().endswith(SUFFIXES) else ARCHITECTURES.get(text)
 
 
 def read_architecture(path: str | os.PathLike[str]) -> Architecture:

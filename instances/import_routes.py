@@ -141,14 +141,9 @@ def make(arguments: argparse.Namespace) -> "tuple[Instance, str | None]":
 
 def _architecture(model: str | None) -> "Architecture | None":
     """Return the architecture of that name or in that file."""
-    from instances.architecture_file import SUFFIXES, read_architecture
-    from instances.architectures import ARCHITECTURES
+    from instances.architecture_file import find_architecture
 
-    if model is None:
-        return None
-    if model.lower().endswith(SUFFIXES):
-        return read_architecture(model)
-    return ARCHITECTURES.get(model)
+    return None if model is None else find_architecture(model)
 
 
 def _of_routes(

@@ -32,7 +32,9 @@ def add_fit(commands: Any) -> None:
         "--form", metavar="NAME", help="form of the trace; default: told by its name and beginning"
     )
     parser.add_argument(
-        "--model", metavar="NAME", help="architecture that was recorded; see: moeplace list models"
+        "--model",
+        metavar="NAME|FILE",
+        help="architecture that was recorded (see: moeplace list models), or an architecture file",
     )
     parser.add_argument(
         "--experts",
@@ -76,7 +78,9 @@ def add_sample(commands: Any) -> None:
         "--tokens", type=whole, default=400, metavar="N", help="of each user; default: 400"
     )
     parser.add_argument(
-        "--model", metavar="NAME", help="architecture whose shape to take instead of the router's"
+        "--model",
+        metavar="NAME|FILE",
+        help="architecture whose shape to take instead of the router's",
     )
     for option, what in (("layers", "layers"), ("experts", "experts of a layer")):
         parser.add_argument(

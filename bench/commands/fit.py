@@ -12,7 +12,8 @@ from rich.console import Console
 from bench.commands.output import print_block, print_json, require_writable
 from bench.routing_page import PAGE_SUFFIXES, caption, page, size_text, terminal_table
 from bench.spinner import spinning
-from instances.architectures import ARCHITECTURES
+from instances.architecture_file import find_architecture
+from instances.architectures import Architecture
 from instances.errors import InputError
 from instances.fields import require_name
 from instances.files import PLACEMENT_SUFFIXES, write_atomically
@@ -29,12 +30,13 @@ from instances.traces import Routes
 def execute(arguments: argparse.Namespace) -> int:
     """Read, fit or compare, write, and show."""
     _check_outputs(arguments)
+    architecture = None if arguments.model is None else find_architecture(arguments.model)
     with spinning(f"reading {arguments.trace}"):
-        routes = _read(arguments)
-    experts = _num_experts(arguments, routes)
+        routes = _read(arguments, architecture)
+    experts = _num_experts(arguments, routes, architecture)
     began = perf_counter()
     with spinning("measuring and drawing"), _in_file(arguments.trace):
-        named = _router(arguments, routes, experts)
+        named = _router(arguments, routes, experts, architecture)
         comparison = compare(named.router, routes, experts=experts, seed=arguments.seed)
     seconds = perf_counter() - began
     if arguments.output:
@@ -66,8 +68,8 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
         raise InputError("--experts", "cannot be used together with --model")
 
 
-def _read(arguments: argparse.Namespace) -> Routes:
-    recording = read_recording(arguments.trace, form=arguments.form, architecture=arguments.model)
+def _read(arguments: argparse.Namespace, architecture: Architecture | None) -> Routes:
+    recording = read_recording(arguments.trace, form=arguments.form, architecture=architecture)
     if not isinstance(recording, Routes):
         raise InputError(
             "",
@@ -77,9 +79,10 @@ def _read(arguments: argparse.Namespace) -> Routes:
     return recording
 
 
-def _num_experts(arguments: argparse.Namespace, routes: Routes) -> int:
-    if arguments.model is not None:
-        architecture = ARCHITECTURES.get(arguments.model)
+def _num_experts(
+    arguments: argparse.Namespace, routes: Routes, architecture: Architecture | None
+) -> int:
+    if architecture is not None:
         for what, found, needed in (
             ("layers", routes.num_layers, architecture.moe_layers),
             ("experts a token", routes.top_k, architecture.top_k),
@@ -102,10 +105,13 @@ def _num_experts(arguments: argparse.Namespace, routes: Routes) -> int:
     return int(arguments.experts)
 
 
-def _router(arguments: argparse.Namespace, routes: Routes, experts: int) -> NamedRouter:
+def _router(
+    arguments: argparse.Namespace, routes: Routes, experts: int, architecture: Architecture | None
+) -> NamedRouter:
     if arguments.router is not None:
         return find_router(arguments.router)
-    name = arguments.name or arguments.model or Path(arguments.trace).stem
+    recorded = Path(arguments.trace).stem if architecture is None else architecture.name
+    name = recorded if arguments.name is None else arguments.name
     return NamedRouter(
         name=require_name(name, "--name"),
         router=fit_router(routes.experts, routes.offsets, experts=experts, seed=arguments.seed),

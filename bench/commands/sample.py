@@ -7,7 +7,7 @@ import numpy as np
 from bench.commands.output import print_block, print_json, require_writable
 from bench.formats import plural
 from bench.spinner import spinning
-from instances.architectures import ARCHITECTURES
+from instances.architecture_file import find_architecture
 from instances.draws import Draws
 from instances.errors import InputError
 from instances.files import write_atomically
@@ -60,7 +60,7 @@ def _shape(arguments: argparse.Namespace, named: NamedRouter) -> dict[str, int]:
     if arguments.model is None:
         chosen = {name: getattr(named, name) for name in names}
     else:
-        architecture = ARCHITECTURES.get(arguments.model)
+        architecture = find_architecture(arguments.model)
         chosen = {
             "layers": architecture.moe_layers,
             "experts": architecture.experts_per_layer,

@@ -30,7 +30,7 @@ from instances.routing.order import draw_order
 from instances.routing.router import CLASSES, Router
 from instances.routing.statistics import FIGURES, measure
 
-MOST_USERS = 40
+LEAST_USERS, MOST_USERS = 40, 300
 LEAST_TOKENS, MOST_TOKENS = 4_000, 10_000
 LEAST_LAYERS, MOST_LAYERS = 2, 4
 MOST_SCORES = 3_000_000
@@ -258,7 +258,8 @@ def _shorter(
     """Return evenly spaced requests of a trace, cut where they are long; none are empty."""
     starts, lengths = offsets[:-1], np.diff(offsets)
     starts, lengths = starts[lengths > 0], lengths[lengths > 0]
-    users = min(MOST_USERS, lengths.size)
+    users = round(most_tokens / float(lengths.mean()))
+    users = min(max(users, LEAST_USERS), MOST_USERS, lengths.size)
     chosen = np.arange(users) * lengths.size // users
     starts, lengths = starts[chosen], lengths[chosen]
     lengths = np.minimum(lengths, most_tokens // users)

@@ -134,9 +134,16 @@ def test_long_traces_are_cut():
     routes = sample(Router(token_weight=2.0), users=90, tokens=100, layers=8)
     search = module._Search(routes.experts, routes.offsets, 16, 0)  # noqa: SLF001 -- its size
     drawn, words = search._draw(Router(token_weight=2.0), 0)  # noqa: SLF001
-    assert drawn.shape == (module.MOST_USERS * 100, module.MOST_LAYERS, 2)
+    assert drawn.shape == (40 * 100, module.MOST_LAYERS, 2)  # of 90 users
     assert words.shape[0] == drawn.shape[0]
     assert search.distance(Router(token_weight=2.0)) < search.distance(Router(token_weight=0.1))
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_short_requests_more_are_taken():
+    routes = sample(Router(token_weight=2.0), users=600, tokens=20, layers=1)
+    search = module._Search(routes.experts, routes.offsets, 16, 0)  # noqa: SLF001 -- its size
+    assert search._draw(Router(token_weight=2.0), 0)[0].shape == (4000 // 20 * 20, 1, 2)  # noqa: SLF001
 
 
 def test_comparisons_of_long_traces_draw_a_part(monkeypatch):
