@@ -15,6 +15,7 @@ from bench.planning.moves import Moves, find_moves
 from bench.planning.search import BASELINE, Finder, Found
 from bench.planning.spare import with_missing_experts
 from bench.planning.storage import Growth, find_growth
+from bench.planning.warming import warm_planning
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.evaluation import Evaluation, evaluate
@@ -153,11 +154,12 @@ def make_plan(inputs: Inputs, wishes: Wishes, now: datetime) -> Plan | None:
     InputError
         When the old placement is wrong, or storage would grow beyond all limits.
     """
-    begin = time.monotonic()
     instance = inputs.instance
     old = None if wishes.old_file is None else _old_placement(wishes.old_file, instance)
     if int(instance.capacity_bytes.max()) + wishes.extra_bytes > MAX_BYTES:
         raise InputError("--more-storage", f"makes a server larger than {MAX_BYTES} bytes")
+    warm_planning(with_moves=old is not None)
+    begin = time.monotonic()
     share = _SEARCH if old is None else _SEARCH_BESIDE_MOVES
     finder = Finder(
         instance,

@@ -47,7 +47,7 @@ def most_ms_text(milliseconds: float) -> str:
     if not math.isfinite(milliseconds) or milliseconds == 0.0:
         return ms_text(milliseconds)
     decimals = 1 if milliseconds >= 10 else 2 if milliseconds >= 1 else 3
-    return f"{math.ceil(milliseconds * 10**decimals - 1e-9) / 10**decimals:.{decimals}f}"
+    return f"{math.ceil(milliseconds * 10**decimals) / 10**decimals:.{decimals}f}"
 
 
 def least_ms_text(milliseconds: float) -> str:
@@ -59,7 +59,7 @@ def least_ms_text(milliseconds: float) -> str:
     if not math.isfinite(milliseconds) or milliseconds == 0.0:
         return ms_text(milliseconds)
     decimals = 1 if milliseconds >= 10 else 2 if milliseconds >= 1 else 3
-    return f"{math.floor(milliseconds * 10**decimals + 1e-9) / 10**decimals:.{decimals}f}"
+    return f"{math.floor(milliseconds * 10**decimals) / 10**decimals:.{decimals}f}"
 
 
 def share_text(share: float) -> str:
