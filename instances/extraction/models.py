@@ -9,7 +9,7 @@ from typing import Any
 from instances.errors import InputError
 from instances.extraction.prompts import Prompt
 
-PACKAGES = ("torch", "transformers")
+PACKAGES = ("torch", "transformers", "accelerate")
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
 
 
@@ -25,14 +25,15 @@ def require_packages() -> None:
     if missing:
         raise InputError(
             "",
-            f"this needs {' and '.join(missing)}; install them with: pip install moeplace[trace]",
+            f"this needs {', '.join(missing)}; install with: pip install moeplace[trace]",
         )
 
 
 def load_model(folder: str, *, width: str = "auto") -> Any:
     """Load a causal language model for evaluation on the CPU.
 
-    Weights are read from safetensors files only: they cannot run anything.
+    Weights are read from safetensors files only: they cannot run anything. Those in MXFP4 or
+    FP8, as gpt-oss and DeepSeek-V3 are published, become bfloat16.
 
     Parameters
     ----------
@@ -50,11 +51,22 @@ def load_model(folder: str, *, width: str = "auto") -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=width, use_safetensors=True, **_LOCAL
+        model, told = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=width,
+            use_safetensors=True,
+            output_loading_info=True,
+            **_LOCAL,
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise _cannot_load(folder, error) from error
+    # The library would fill these at random: such a router is nobody's.
+    lacking = sorted({*told["missing_keys"], *(each[0] for each in told["mismatched_keys"])})
+    if lacking:
+        raise InputError(
+            "--model", f"{folder!r} lacks {len(lacking)} weights of the model, first {lacking[0]}"
+        )
     return model.eval()
 
 

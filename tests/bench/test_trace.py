@@ -24,7 +24,8 @@ def test_without_the_extra(tmp_path, monkeypatch, capsys):
     assert trace(tmp_path, "--prompts", str(tmp_path / "p.txt")) == 2
     error = capsys.readouterr().err
     assert (
-        "this needs torch and transformers; install them with: pip install moeplace[trace]" in error
+        "this needs torch, transformers, accelerate; install with: pip install moeplace[trace]"
+        in error
     )
     assert error.count("\n") == 1
 

@@ -6,6 +6,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra moeplace[trace]")
 pytest.importorskip("transformers", reason="needs the extra moeplace[trace]")
 
+from safetensors.torch import save_file  # noqa: E402
+
 from instances.architecture_file import read_architecture, write_architecture  # noqa: E402
 from instances.errors import InputError  # noqa: E402
 from instances.extraction.architecture import architecture_of  # noqa: E402
@@ -13,7 +15,7 @@ from instances.extraction.capture import Recorder, record  # noqa: E402
 from instances.extraction.models import load_config, load_model, tokenize  # noqa: E402
 from instances.extraction.prompts import Prompt  # noqa: E402
 from instances.extraction.routers import KINDS, check_choice, find_routers  # noqa: E402
-from tests.instances.tiny_models import CONFIGS, make_model, save_model  # noqa: E402
+from tests.instances.tiny_models import CONFIGS, make_model, save_model, save_mxfp4  # noqa: E402
 
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12], [13, 14, 15, 12], [20, 21, 22, 23, 24]]
 DENSE = {"qwen2_moe": (1,), "deepseek_v2": (0,), "deepseek_v3": (0,)}
@@ -248,6 +250,33 @@ def test_no_weights_no_tokenizer(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"--model: .* cannot be loaded"):
         load_model(str(tmp_path))
+
+
+def test_weights_that_are_not_there_are_not_made_up(tmp_path):
+    model = save_model("olmoe", tmp_path)
+    weights = {
+        name: tensor.contiguous()
+        for name, tensor in model.state_dict().items()
+        if "layers.1.mlp.gate" not in name
+    }
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        InputError, match=r"lacks 1 weights of the model, first .*layers.1.mlp.gate"
+    ):
+        load_model(str(tmp_path))
+
+
+def test_experts_in_mxfp4(tmp_path):
+    save_mxfp4(tmp_path)
+    config = load_config(str(tmp_path))
+    model = load_model(str(tmp_path), width="bfloat16")
+    block = model.model.layers[0].mlp.experts
+    assert block.gate_up_proj.dtype is torch.bfloat16
+    values = set(block.gate_up_proj.detach().float().abs().flatten().tolist())
+    assert values == {x / 4 for x in (0, 0.5, 1, 1.5, 2, 3, 4, 6)}
+    assert record(model, PROMPTS).experts.shape == (17, 3, 2)
+    # matrices of 64 x 32 and 32 x 32 and their biases, however they are stored
+    assert architecture_of(config, name="x").params_per_expert == 96 * 32 + 96
 
 
 def test_no_pickled_weights(tmp_path):

@@ -1,9 +1,11 @@
 """Tiny models of every class that can be traced, with random weights, and a tokenizer for them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -63,6 +65,24 @@ def make_model(kind: str, seed: int = 0, **changes: Any) -> Any:
             if "correction_bias" in name or (tensor.ndim > 1 and tensor.is_floating_point()):
                 tensor.normal_(0.0, 0.4)
     return model
+
+
+def save_mxfp4(folder: Path) -> None:
+    """Save a gpt-oss model whose experts are in MXFP4, as it is published."""
+    model = make_model("gpt_oss", hidden_size=32, intermediate_size=32)
+    model.save_pretrained(folder)
+    weights = dict(model.state_dict())
+    for name in [name for name in weights if name.endswith(("gate_up_proj", "down_proj"))]:
+        experts, inner, outer = weights.pop(name).shape
+        shape = (experts, outer, inner // 32)
+        weights[f"{name}_blocks"] = torch.randint(0, 256, (*shape, 16), dtype=torch.uint8)
+        weights[f"{name}_scales"] = torch.full(shape, 125, dtype=torch.uint8)  # times 2^-2
+    weights = {name: tensor.contiguous() for name, tensor in weights.items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    kept = ["self_attn", "mlp.router", "embed_tokens", "lm_head"]
+    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": kept}
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 def save_model(kind: str, folder: Path, *, tokenizer: bool = True, **changes: Any) -> Any:
