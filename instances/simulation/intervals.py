@@ -67,7 +67,7 @@ def clustered(times: NDArray[np.float64], cluster: NDArray[np.int64]) -> Interva
 
     The mean is a ratio of two sums over clusters; its variance is that of the linearised ratio
     (Cochran, Sampling Techniques, 3rd edition, section 9A.1), with as many degrees of freedom as
-    clusters less one.
+    clusters less one. Of a single cluster the interval is that of :func:`batched`.
     """
     mean = _mean(times)
     _, index = np.unique(cluster, return_inverse=True)
