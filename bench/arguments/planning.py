@@ -79,7 +79,10 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     recorded = parser.add_mutually_exclusive_group(required=True)
     recorded.add_argument(
-        "--trace", metavar="FILE", help="recorded experts of each token, in the form of any system"
+        "--trace",
+        metavar="FILE",
+        help="recorded experts of each token: npz, CSV or Parquet, or as vLLM, SGLang or "
+        "Megatron-Core write them",
     )
     recorded.add_argument(
         "--counts",
