@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+torch.set_num_threads(1)  # these models are too small to share, and tests run side by side
+
 WORDS = ("the", "moon", "is", "far", "how", "green", "cheese", "of", "made")
 
 _COMMON: dict[str, Any] = {
