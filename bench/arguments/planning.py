@@ -43,6 +43,12 @@ def add_plan(commands: Any) -> None:
         help="write the physical_to_logical_map of SGLang and vLLM here",
     )
     parser.add_argument("--csv", metavar="FILE.csv", help="write the placement as a table here")
+    parser.add_argument(
+        "--instance",
+        metavar="FILE",
+        help="write what was planned for here (.json, .json.gz or .npz), for moeplace check, "
+        "simulate and solve",
+    )
     add_json(parser)
 
 

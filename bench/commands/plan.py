@@ -16,7 +16,13 @@ from bench.planning.search import check_method
 from bench.planning.words import least_ms_text, most_ms_text, ms_text, share_text, size_text
 from bench.spinner import spinning
 from instances.errors import InputError
-from instances.files import PLACEMENT_SUFFIXES, write_atomically, write_placement
+from instances.files import (
+    INSTANCE_SUFFIXES,
+    PLACEMENT_SUFFIXES,
+    write_atomically,
+    write_instance,
+    write_placement,
+)
 from instances.physical_map import to_physical_map, write_physical_map
 from instances.placement_csv import write_placement_csv
 
@@ -68,6 +74,7 @@ def _check(arguments: argparse.Namespace) -> None:
         (arguments.page, (".html", ".htm")),
         (arguments.physical_map, (".json",)),
         (arguments.csv, (".csv",)),
+        (arguments.instance, INSTANCE_SUFFIXES),
     ):
         if path is not None:
             require_writable(path, suffixes)
@@ -84,6 +91,8 @@ def _write(arguments: argparse.Namespace, plan: Plan) -> tuple[dict[str, str | N
     notes: list[str] = []
     instance, placement = plan.instance, plan.placement
     write_placement(arguments.output, instance, placement)
+    if arguments.instance is not None:
+        write_instance(arguments.instance, instance)
     if arguments.csv is not None:
         write_placement_csv(arguments.csv, instance, placement)
     if arguments.physical_map is not None:
@@ -96,6 +105,7 @@ def _write(arguments: argparse.Namespace, plan: Plan) -> tuple[dict[str, str | N
         "page": arguments.page,
         "physical_map": arguments.physical_map,
         "csv": arguments.csv,
+        "instance": arguments.instance,
     }
     return written, notes
 

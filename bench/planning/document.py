@@ -14,7 +14,7 @@ FORMAT = "moeplace/plan"
 def to_document(plan: Plan, written: dict[str, str | None]) -> dict[str, Any]:
     """Return everything that is told about a plan, without the placement itself.
 
-    ``written`` names the files: ``placement``, ``page``, ``physical_map`` and ``csv``.
+    ``written`` names the files: ``placement``, ``page``, ``physical_map``, ``csv``, ``instance``.
     """
     instance, evaluation, found = plan.instance, plan.evaluation, plan.found
     empty = evaluation.empty_latency_ms

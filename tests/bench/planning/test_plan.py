@@ -17,7 +17,7 @@ from formulations.brute_force import BRUTE_FORCE
 from instances.architecture_file import read_architecture
 from instances.checker import check
 from instances.evaluation import evaluate
-from instances.files import read_placement, write_placement
+from instances.files import read_instance, read_placement, write_placement
 from instances.moves import moved_bytes
 from instances.physical_map import read_physical_map
 from instances.placement import Placement
@@ -93,6 +93,7 @@ def made(files: Files, call: Any) -> dict[str, Any]:
             *files.words(),
             *("--page", files.folder / "plan.html", "--csv", files.folder / "plan.csv"),
             *("--physical-map", files.folder / "map.json"),
+            *("--instance", files.folder / "instance.npz"),
             *("--more-storage", EXPERT_BYTES, "--json"),
         )
         assert (code, err) == (0, "")
@@ -111,6 +112,7 @@ def test_the_plan_is_proven_and_worth_what_it_says(
     assert made["certified"] is True
     assert Fraction(made["bound_saving_ms"]) >= exact.saving_ms
     assert 0 <= made["gap"] < 0.05
+    assert read_instance(files.folder / "instance.npz").checksum() == made["checksum"]
     assert made["least_latency_ms"] <= made["latency_ms"]
     order = [made["alternatives"][name] for name in ("everywhere", "plan", "popularity", "cloud")]
     assert order == sorted(order)
