@@ -32,9 +32,9 @@ def test_the_mean_agrees_with_the_evaluator_on_every_family(family, size):
     latency = evaluate(instance, placement).latency_ms
     assert result.static_ms == latency
     assert latency in result.mean
-    assert result.mean.half_width < 0.02 * latency
+    assert result.mean.half_width < 0.02 * evaluate(instance, placement).empty_latency_ms
     # and closer than any sample of independent tokens would dare
-    assert result.mean.mean == pytest.approx(latency, rel=2e-3)
+    assert abs(result.mean.mean - latency) <= 0.15 * result.mean.half_width
     assert result.layer_ms.sum() == pytest.approx(result.mean.mean, rel=1e-9)
 
 
