@@ -397,7 +397,7 @@ def residual(
                 and lacks[other] == mask
                 and free_members[server_set[clause[other]]] == free_members[s]
             ):
-                known = other
+                known = np.int64(other)
                 break
         if known >= 0:
             gain[known] += weight[c]
