@@ -121,7 +121,8 @@ def page(comparison: Comparison, named: NamedRouter, trace: str, *, html: bool) 
 def _number(value: float) -> str:
     if math.isnan(value):
         return MISSING
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.3f}"
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2 if value >= 0.9995 else 3
+    return f"{value:.{digits}f}"
 
 
 def _cell(text: str) -> str:

@@ -91,7 +91,9 @@ def test_help_loads_nothing_slow() -> None:
 def test_every_command_has_help_with_an_example(call: Call) -> None:
     code, out, _ = call("--help")
     assert code == 0
-    for command in ("list", "generate", "import", "solve", "check", "run", "report"):
+    for command in (
+        "list", "generate", "import", "fit", "sample", "solve", "check", "run", "report",
+    ):  # fmt: skip
         assert f"\n    {command} " in out
         code, text, _ = call(command, "--help")
         assert code == 0
