@@ -123,7 +123,7 @@ def add_holdout(commands: Any) -> None:
         "--time-limit",
         type=seconds,
         metavar="S",
-        help="seconds for each method on each part; default: 10, for synthetic traffic 0.3",
+        help="seconds for each method on each part; default: 10, for synthetic traffic 0.2",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write the numbers there (.json), for a report"

@@ -22,7 +22,7 @@ from instances.problem import Instance
 from instances.simulation.held_out import SPLITS
 from instances.traces import Routes
 
-LIMIT_S, SYNTHETIC_LIMIT_S = 10.0, 0.3
+LIMIT_S, SYNTHETIC_LIMIT_S = 10.0, 0.2
 """Seconds for each method on each part: synthetic traffic is part of every ``make report``."""
 
 
