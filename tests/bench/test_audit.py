@@ -24,20 +24,6 @@ CLAIM = {"guarantee": "F >= 1/2 OPT", "guarantee_ratio": 0.5}
 
 
 @pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def registered() -> Iterator[None]:
     before = dict(HEURISTICS._specs)  # noqa: SLF001  (a registry has no way to forget)
     for liar in (liars.LIAR, liars.SUBTLE, liars.OVERFULL):

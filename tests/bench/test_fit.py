@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cli import main
 from bench.formats import MISSING
 from bench.routing_page import caption, page, rows
 from instances.draws import Draws
@@ -31,22 +30,6 @@ def quick(monkeypatch):
         "_MOST_STEPS": 1,
     }.items():
         monkeypatch.setattr(fitting, name, value)
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command in this process; returns exit code, stdout and stderr."""
-
-    def run(*words):
-        capsys.readouterr()
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

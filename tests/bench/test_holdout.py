@@ -20,9 +20,6 @@ from instances.files import write_instance
 from instances.simulation.held_out import hold_out
 from instances.simulation.queueing import Queueing
 from instances.simulation.simulator import simulate
-from tests.bench.test_cli import Call, call
-
-__all__ = ["call"]
 
 QUICK = ("popularity", "successive-hull", "greedy-enumeration")
 
@@ -196,7 +193,7 @@ def files(tmp_path):
     return tmp_path / "i.json", tmp_path / "routes.npz"
 
 
-def test_a_recorded_trace(call: Call, files, tmp_path):
+def test_a_recorded_trace(call, files, tmp_path):
     output = tmp_path / "out.json"
     options = ("--with", "popularity", "greedy", "--splits", "time", "-o", output)
     code, out, _ = call("holdout", *files, *options)
@@ -213,7 +210,7 @@ def test_a_recorded_trace(call: Call, files, tmp_path):
     assert json.loads(printed)["studies"][0]["requests"] == 24
 
 
-def test_the_report_takes_the_file(call: Call, files, tmp_path):
+def test_the_report_takes_the_file(call, files, tmp_path):
     output = tmp_path / "out.json"
     call("holdout", *files, "--with", "popularity", "-o", output)
     store = tmp_path / "s.sqlite"
@@ -226,7 +223,7 @@ def test_the_report_takes_the_file(call: Call, files, tmp_path):
     assert "i.json: " in err
 
 
-def test_no_answer_at_all(call: Call, files):
+def test_no_answer_at_all(call, files):
     code, _, err = call("holdout", *files, "--with", "continuous-greedy", "--splits", "time")
     assert code == 1
     assert "no method gave a placement" in err
@@ -242,7 +239,7 @@ def test_no_answer_at_all(call: Call, files):
         (["FILE", "TRACE", "-o", "x.csv"], "cannot be written: the name must end in .json"),
     ],
 )
-def test_mistakes_are_one_line(call: Call, files, options, message):
+def test_mistakes_are_one_line(call, files, options, message):
     known = dict(zip(("FILE", "TRACE"), files, strict=True))
     code, out, err = call("holdout", *(known.get(word, word) for word in options))
     assert (code, out) == (2, "")

@@ -7,9 +7,6 @@ import pytest
 from bench.cli import main
 from instances.evaluation import evaluate
 from instances.files import write_instance, write_placement
-from tests.bench.test_cli import Call, call
-
-__all__ = ["call"]
 
 
 @pytest.fixture
@@ -27,7 +24,7 @@ def trace(tmp_path):
     return path
 
 
-def test_the_mean_agrees_with_t(call: Call, files, tiny, tiny_placement):
+def test_the_mean_agrees_with_t(call, files, tiny, tiny_placement):
     code, out, _ = call("simulate", *files, "--tokens", 1625, "--json")
     content = json.loads(out)
     latency = evaluate(tiny, tiny_placement).latency_ms
@@ -47,7 +44,7 @@ def test_the_mean_agrees_with_t(call: Call, files, tiny, tiny_placement):
     assert "load" not in content
 
 
-def test_the_text_has_the_same_numbers(call: Call, files):
+def test_the_text_has_the_same_numbers(call, files):
     code, out, _ = call("simulate", *files, "--tokens", 1625)
     assert code == 0
     assert "tiny-by-hand: 1,625 tokens drawn from the demand" in out
@@ -56,7 +53,7 @@ def test_the_text_has_the_same_numbers(call: Call, files):
     assert "alone" not in out
 
 
-def test_one_seed_gives_one_answer(call: Call, files):
+def test_one_seed_gives_one_answer(call, files):
     first, same, other = (
         call("simulate", *files, "--tokens", 99, "--jitter", 0.5, "--seed", seed, "--json")[1]
         for seed in (1, 1, 2)
@@ -65,7 +62,7 @@ def test_one_seed_gives_one_answer(call: Call, files):
     assert json.loads(first)["mean_ms"] != json.loads(first)["alone_ms"]
 
 
-def test_a_trace_is_replayed(call: Call, files, trace):
+def test_a_trace_is_replayed(call, files, trace):
     code, out, _ = call("simulate", *files, "--routes", trace, "--json")
     content = json.loads(out)
     assert code == 0
@@ -77,7 +74,7 @@ def test_a_trace_is_replayed(call: Call, files, trace):
     assert "3 tokens of" in out
 
 
-def test_queues_have_their_columns(call: Call, files):
+def test_queues_have_their_columns(call, files):
     options = ("--service", "50%", "--arrivals", 5, "--tokens", 4000)
     code, out, _ = call("simulate", *files, *options)
     assert code == 0
@@ -95,7 +92,7 @@ def test_queues_have_their_columns(call: Call, files):
     assert closed["mean_ms"] >= closed["alone_ms"]
 
 
-def test_overload_is_said(call: Call, files):
+def test_overload_is_said(call, files):
     out = call("simulate", *files, "--service", "100%", "--arrivals", 5000)[1]
     assert "overloaded: near, far; times grow with the number of tokens" in out
 
@@ -120,7 +117,7 @@ def test_overload_is_said(call: Call, files):
         (["--routes", "nowhere.npz"], "nowhere.npz"),
     ],
 )
-def test_mistakes_are_one_line(call: Call, files, trace, tmp_path: Path, options, message):
+def test_mistakes_are_one_line(call, files, trace, tmp_path: Path, options, message):
     (tmp_path / "counts.csv").write_text("layer,expert,count\n0,0,5\n0,1,3\n1,0,2\n1,2,6\n")
     np.savez(tmp_path / "wide.npz", experts=np.zeros((1, 3, 1), int), offsets=np.array([0, 1]))
     known = {"TRACE": trace, "COUNTS": tmp_path / "counts.csv", "WIDE": tmp_path / "wide.npz"}

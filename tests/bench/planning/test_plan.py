@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cli import main
 from bench.planning.comparison import token_shares
 from bench.planning.inputs import read_inputs
 from bench.planning.search import Finder
@@ -63,20 +62,6 @@ class Page(HTMLParser):
     def row(self, name: str) -> list[str]:
         """Return the first row whose heading begins with this."""
         return next(row for row in self.rows if row and row[0].startswith(name))
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]):
-    def run_command(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_command
 
 
 @pytest.fixture(scope="module")
