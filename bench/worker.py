@@ -238,8 +238,8 @@ def _answer(connection: Connection, job: Job, recorder: Recorder) -> Answer:
     threads = _threads(algorithm, parameters)
     with _memory_cap(job.memory_bytes), _alarm(job.time_limit, job.grace_s):
         connection.send_bytes(pack(Begun(time.monotonic(), cores, threads)))
-        recorder.begin()
         begin = time.perf_counter()
+        recorder.begin()  # later, so that nothing is told after the end
         try:
             outcome = run(
                 asked,

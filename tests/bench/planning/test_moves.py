@@ -36,7 +36,7 @@ def test_budget_and_bound_against_all_placements(
         new=tiny_placement,
         budget_bytes=budget,
         unrestricted_bound_ms=math.inf,
-        time_limit=5.0,
+        time_limit=60.0,
         memory_bytes=None,
         seed=0,
     )

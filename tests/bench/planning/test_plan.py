@@ -253,7 +253,7 @@ def test_shares_of_tokens_count_the_busiest_layer(tiny: Instance) -> None:
 
 
 def test_the_bound_holds_against_every_placement(tiny: Instance) -> None:
-    finder = Finder(tiny, time_limit=10.0, memory_bytes=None, seed=0)
+    finder = Finder(tiny, time_limit=60.0, memory_bytes=None, seed=0)
     found = finder.find(None, gap=0.0, extra_bytes=10)
     best = run(BRUTE_FORCE, tiny, rng=np.random.default_rng(0)).placement
     assert best is not None
