@@ -1,8 +1,8 @@
 """Layers side by side: what threads gain on one big instance, with the same answer.
 
-``python -m bench.parallel_layers [--threads N] [--repeats R] [FAMILY-SIZE ...]``. Each method runs
-with one thread and with several in turns; the line gives the ratio of the best times. The
-placements must be the same.
+``python -m bench.parallel_layers [--threads N] [--repeats R]``. Each method runs with one thread
+and with several in turns; a line gives the ratio of the best times. The placements must be the
+same.
 """
 
 import argparse
@@ -20,8 +20,12 @@ from instances.families import generate
 from instances.problem import Instance
 from instances.registry import run
 
-METHODS = ("successive-hull-pass", "layer-generation")
-INSTANCES = ("gpt-oss-real", "fine-grained-large", "mixtral-real")
+CASES = (
+    ("gpt-oss", "real", "successive-hull-pass"),
+    ("fine-grained", "real", "successive-hull-pass"),
+    ("mixtral", "medium", "layer-generation"),
+    ("gpt-oss", "medium", "layer-generation"),
+)
 
 
 def measure(instance: Instance, method: str, threads: int) -> tuple[float, bytes]:
@@ -42,7 +46,6 @@ def measure(instance: Instance, method: str, threads: int) -> tuple[float, bytes
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("instances", nargs="*", default=INSTANCES, metavar="FAMILY-SIZE")
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
@@ -51,22 +54,20 @@ def main() -> None:
     table.add_column("method", no_wrap=True)
     for name in ("1 thread", f"{arguments.threads} threads", "times as fast"):
         table.add_column(name, justify="right")
-    for name in arguments.instances:
-        family, _, size = name.rpartition("-")
+    for family, size, method in CASES:
         instance = generate(family, size=size, seed=0)
-        for method in METHODS:
-            measure(generate(family, size="small", seed=0), method, arguments.threads)  # compile
-            best = {1: np.inf, arguments.threads: np.inf}
-            answers = set()
-            for threads in (1, arguments.threads) * arguments.repeats:
-                seconds, answer = measure(instance, method, threads)
-                best[threads] = min(best[threads], seconds)
-                answers.add(answer)
-            if len(answers) > 1:
-                raise RuntimeError(f"{instance.name}, {method}: threads change the placement")
-            one, several = best[1], best[arguments.threads]
-            row = (seconds_text(one), seconds_text(several), f"{one / several:.2f}")
-            table.add_row(instance.name, method, *row)
+        measure(generate(family, size="small", seed=0), method, arguments.threads)  # compile
+        best = {1: np.inf, arguments.threads: np.inf}
+        answers = set()
+        for threads in (1, arguments.threads) * arguments.repeats:
+            seconds, answer = measure(instance, method, threads)
+            best[threads] = min(best[threads], seconds)
+            answers.add(answer)
+        if len(answers) > 1:
+            raise RuntimeError(f"{instance.name}, {method}: threads change the placement")
+        one, several = best[1], best[arguments.threads]
+        row = (seconds_text(one), seconds_text(several), f"{one / several:.2f}")
+        table.add_row(instance.name, method, *row)
     Console().print(table)
 
 
