@@ -14,6 +14,7 @@ from formulations.start import check_start
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.evaluation import evaluate
+from instances.parallel import require_threads
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.result import CLAIM_TOLERANCE, OnProgress, Outcome, StopReason
@@ -67,8 +68,7 @@ class Request:
     bound_ms: float | None
 
     def __post_init__(self) -> None:
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
-            raise InputError("threads", f"{self.threads!r} is not a whole number >= 1")
+        require_threads(self.threads)
         if self.bound_ms is not None and not (_is_number(self.bound_ms) and self.bound_ms >= 0.0):
             raise InputError("bound_ms", f"{self.bound_ms!r} is not a number >= 0")
 

@@ -70,12 +70,7 @@ class Routes:
         offsets = _integers(self.offsets, "offsets", ("request + 1",))
         if 0 in experts.shape:
             raise InputError("experts", f"shape {experts.shape} holds no token, layer or expert")
-        outside = (experts < -1) | (experts > MOST_EXPERTS)
-        for token, layer, k in np.argwhere(outside)[:1]:
-            raise InputError(
-                f"experts[{token}][{layer}][{k}]",
-                f"{experts[token, layer, k]} is neither an expert (0..{MOST_EXPERTS}) nor -1",
-            )
+        require_experts(experts, "experts")
         _check_offsets(offsets, experts.shape[0])
         # Copies are read-only, so that what was checked stays as it was.
         kept = experts.astype(np.int16)
@@ -334,6 +329,21 @@ def _assembled(
         demand_experts=demand.experts,
         demand_rate=demand.rate,
     )
+
+
+def require_experts(experts: NDArray[Any], field: str) -> None:
+    """Check that routes [token, layer, K] hold experts, and -1 for none, as int16 can.
+
+    Raises
+    ------
+    InputError
+        Names the first token, layer and choice that is out of range.
+    """
+    for token, layer, k in np.argwhere((experts < -1) | (experts > MOST_EXPERTS))[:1]:
+        raise InputError(
+            f"{field}[{token}][{layer}][{k}]",
+            f"{experts[token, layer, k]} is neither an expert (0..{MOST_EXPERTS}) nor -1",
+        )
 
 
 def _integers(array: NDArray[Any], name: str, axes: tuple[str, ...]) -> NDArray[Any]:

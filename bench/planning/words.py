@@ -1,6 +1,7 @@
 """How sizes, times and shares read in a plan."""
 
 import math
+from collections.abc import Callable
 
 from bench.formats import MISSING, count_text
 
@@ -44,10 +45,7 @@ def most_ms_text(milliseconds: float) -> str:
     >>> [most_ms_text(v) for v in (316.121, 2.00001, 0.0)]
     ['316.2', '2.01', '0']
     """
-    if not math.isfinite(milliseconds) or milliseconds == 0.0:
-        return ms_text(milliseconds)
-    decimals = 1 if milliseconds >= 10 else 2 if milliseconds >= 1 else 3
-    return f"{math.ceil(milliseconds * 10**decimals) / 10**decimals:.{decimals}f}"
+    return _rounded(milliseconds, math.ceil)
 
 
 def least_ms_text(milliseconds: float) -> str:
@@ -56,10 +54,14 @@ def least_ms_text(milliseconds: float) -> str:
     >>> [least_ms_text(v) for v in (316.19, 1.999, 0.00001)]
     ['316.1', '1.99', '0.000']
     """
+    return _rounded(milliseconds, math.floor)
+
+
+def _rounded(milliseconds: float, whole: Callable[[float], int]) -> str:
     if not math.isfinite(milliseconds) or milliseconds == 0.0:
         return ms_text(milliseconds)
     decimals = 1 if milliseconds >= 10 else 2 if milliseconds >= 1 else 3
-    return f"{math.floor(milliseconds * 10**decimals) / 10**decimals:.{decimals}f}"
+    return f"{whole(milliseconds * 10**decimals) / 10**decimals:.{decimals}f}"
 
 
 def share_text(share: float) -> str:

@@ -17,7 +17,7 @@ from instances.errors import InputError
 from instances.fields import require_integer, require_object, show
 from instances.importers.json_lines import objects_of
 from instances.importers.layers import moe_layers_only
-from instances.traces import MOST_EXPERTS, Routes
+from instances.traces import Routes, require_experts
 
 _META, _ROUTES = "meta_info", "routed_experts"
 _PROMPT, _COMPLETION = "prompt_tokens", "completion_tokens"
@@ -76,11 +76,7 @@ def _routes_of(
             f"{architecture.top_k} experts in some layers",
         )
     experts = values.reshape(tokens, values.size // row, architecture.top_k)
-    for token, layer, k in np.argwhere((experts < -1) | (experts > MOST_EXPERTS))[:1]:
-        raise InputError(
-            f"{field}[{token}][{layer}][{k}]",
-            f"{experts[token, layer, k]} is neither an expert (0..{MOST_EXPERTS}) nor -1",
-        )
+    require_experts(experts, field)
     return experts.astype(np.int16)
 
 

@@ -27,7 +27,7 @@ from instances.importers.json_lines import objects_of
 from instances.importers.layers import moe_layers_only
 from instances.importers.npz import as_integers, names_of_npz
 from instances.importers.recordings import require_routes
-from instances.traces import MOST_EXPERTS, Routes
+from instances.traces import Routes, require_experts
 
 PROMPT, GENERATED = "prompt_routed_experts", "routed_experts"
 
@@ -118,11 +118,7 @@ def _decoded(value: object, path: str) -> _Part:
 
 def _checked(array: NDArray[Any], path: str) -> _Part:
     array = as_integers(array, path, _AXES)
-    for token, layer, k in np.argwhere((array < -1) | (array > MOST_EXPERTS))[:1]:
-        raise InputError(
-            f"{path}[{token}][{layer}][{k}]",
-            f"{array[token, layer, k]} is neither an expert (0..{MOST_EXPERTS}) nor -1",
-        )
+    require_experts(array, path)
     return array.astype(np.int16)
 
 

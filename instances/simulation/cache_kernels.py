@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from instances.simulation.kernels import World
+from instances.simulation.kernels import World, is_local
 
 CLOCK_BITS = 40
 """A million tokens of sixty layers and eight experts tick 2^29 times."""
@@ -153,9 +153,7 @@ def replay(
                     continue
                 x = layer * world.user_experts[u] + experts[t, layer, k]
                 flat = world.user_first_expert[u] + x
-                low, high = world.local_offsets[u], world.local_offsets[u + 1]
-                at = low + np.searchsorted(world.local_experts[low:high], x)
-                if at < high and world.local_experts[at] == x:
+                if is_local(world, u, x):
                     served[k], latency = servers + 1, world.local_ms[u]
                 else:
                     served[k], latency = servers, world.cloud_ms[u]

@@ -72,9 +72,8 @@ def stretch(sigma: float, seed: int, counter: int) -> float:
 
 
 @njit(cache=True)
-def find_place(world: World, u: int, x: int) -> tuple[int, float]:
-    """Return the fastest place that has an expert, and its latency; the cloud wins ties."""
-    servers = world.latency_ms.shape[1]
+def is_local(world: World, u: int, x: int) -> bool:
+    """Tell whether a user's device has an expert of its model."""
     low, high = world.local_offsets[u], world.local_offsets[u + 1]
     while low < high:
         middle = (low + high) // 2
@@ -82,7 +81,14 @@ def find_place(world: World, u: int, x: int) -> tuple[int, float]:
             low = middle + 1
         else:
             high = middle
-    if low < world.local_offsets[u + 1] and world.local_experts[low] == x:
+    return bool(low < world.local_offsets[u + 1] and world.local_experts[low] == x)
+
+
+@njit(cache=True)
+def find_place(world: World, u: int, x: int) -> tuple[int, float]:
+    """Return the fastest place that has an expert, and its latency; the cloud wins ties."""
+    servers = world.latency_ms.shape[1]
+    if is_local(world, u, x):
         return servers + 1, world.local_ms[u]
     place, best = servers, world.cloud_ms[u]
     flat = world.user_first_expert[u] + x

@@ -342,6 +342,7 @@ def residual(
     # Which free servers a set has, 0 for none; equal where the same can help. Beyond 62 free
     # servers there are no bits left, and every set counts as different.
     free_members = np.zeros(server_sets.shape[0], np.int64)
+    has_bits = free.sum() <= 62
     for s in range(server_sets.shape[0]):
         bit = np.int64(1)
         for n in range(num_servers):
@@ -349,7 +350,7 @@ def residual(
                 if server_sets[s, n]:
                     free_members[s] |= bit
                 bit <<= 1
-        if free.sum() > 62 and (free & server_sets[s]).any():
+        if not has_bits and (free & server_sets[s]).any():
             free_members[s] = s + 1
     num_clauses = weight.shape[0]
     clause = np.empty(num_clauses, np.int64)
