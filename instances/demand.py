@@ -1,5 +1,7 @@
 """Demand: the experts that tokens chose, merged into distinct rows with rates."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,22 +60,77 @@ def merge_choices(
     Demand
         Rate of a row = tokens that use it times the weight of its user's tokens, to 9 digits.
     """
-    # Layer by layer: the choices of a long trace would not fit into memory several times over.
-    layers = [_merge_layer(choices[:, layer], token_user) for layer in range(choices.shape[1])]
-    user = np.concatenate([part[0] for part in layers])
-    sets = np.concatenate([part[1] for part in layers])
-    counts = np.concatenate([part[2] for part in layers])
-    layer = np.repeat(np.arange(len(layers)), [part[0].size for part in layers])
-    order = np.lexsort((layer, user))  # stable: experts stay in order
-    user, sets = user[order], sets[order]
-    used = sets >= 0
+    by_layer = (choices[:, layer] for layer in range(choices.shape[1]))
+    return merge_layers(by_layer, token_user, token_weight)
+
+
+def merge_layers(
+    choices: Iterable[NDArray[np.integer]],
+    token_user: NDArray[np.int64],
+    token_weight: NDArray[np.float64],
+) -> Demand:
+    """Merge as :func:`merge_choices` does, the choices coming layer by layer.
+
+    Parameters
+    ----------
+    choices
+        For each layer the experts that each token uses, -1 for none; int (T, K).
+    token_user, token_weight
+        As for :func:`merge_choices`.
+    """
+    # The choices of a long trace would not fit into memory several times over; distinct rows do.
+    layers = [_merge_layer(layer, token_user) for layer in choices]
+    rows = np.array(
+        [np.bincount(user, minlength=token_weight.size) for user, _, _ in layers], dtype=np.int64
+    ).T  # by user, then layer
+    first = (np.cumsum(rows) - rows.ravel()).reshape(rows.shape)
+    num_rows = int(rows.sum())
+    row_user = np.empty(num_rows, dtype=np.int32)
+    row_layer = np.empty(num_rows, dtype=np.int32)
+    row_count = np.empty(num_rows, dtype=np.int64)
+    offsets = np.zeros(num_rows + 1, dtype=np.int64)
+    for layer, (user, sets, count) in enumerate(layers):
+        at = _places(first[:, layer], rows[:, layer])
+        row_user[at] = user
+        row_layer[at] = layer
+        row_count[at] = count
+        offsets[at + 1] = (sets >= 0).sum(axis=1)
+    np.cumsum(offsets, out=offsets)
+    experts = np.empty(offsets[-1], dtype=np.int32)
+    for layer, (_, sets, _) in enumerate(layers):
+        begin = offsets[_places(first[:, layer], rows[:, layer])]
+        for k in range(sets.shape[1]):
+            used = sets[:, k] >= 0  # ascending: the k-th expert of the row
+            experts[begin[used] + k] = sets[used, k]
     return Demand(
-        user=user.astype(np.int32),
-        layer=layer[order].astype(np.int32),
-        offsets=np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64),
-        experts=sets[used].astype(np.int32),
-        rate=round_significant(counts[order] * token_weight[user], RATE_DIGITS),
+        user=row_user,
+        layer=row_layer,
+        offsets=offsets,
+        experts=experts,
+        rate=_rates(row_user, row_count, token_weight),
     )
+
+
+def _places(first: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where the rows of a layer go, user by user: as many of each from her first on."""
+    return np.repeat(first - (np.cumsum(rows) - rows), rows) + np.arange(rows.sum())
+
+
+def _rates(
+    user: NDArray[np.int32], count: NDArray[np.int64], token_weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return tokens times weight, rounded: once for each user and number of tokens that occur."""
+    most = np.zeros(token_weight.size, dtype=np.int64)
+    np.maximum.at(most, user, count)
+    begin = np.cumsum(most + 1) - (most + 1)  # no longer in all than tokens and users together
+    entry = begin[user] + count
+    occurs = np.zeros(int((most + 1).sum()), dtype=np.bool_)
+    occurs[entry] = True
+    entries = np.flatnonzero(occurs)
+    owner = np.searchsorted(begin, entries, side="right") - 1
+    rate = np.zeros(occurs.size)
+    rate[entries] = round_significant((entries - begin[owner]) * token_weight[owner], RATE_DIGITS)
+    return rate[entry]
 
 
 def join_demands(demands: list[Demand], first_user: list[int]) -> Demand:
@@ -93,25 +150,49 @@ def join_demands(demands: list[Demand], first_user: list[int]) -> Demand:
 
 def _merge_layer(
     choices: NDArray[np.integer], token_user: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     """Return user, set and number of tokens of each distinct row of one layer.
 
-    Sets are ascending, with -1 behind the last expert.
+    Sorted by user and set; sets are ascending, with -1 behind the last expert.
     """
-    width = choices.shape[1]
     none = int(choices.max(initial=0)) + 1  # sorts behind every expert
-    sets = np.where(choices < 0, none, choices).astype(np.int64)
-    sets.sort(axis=1)
+    sets, user = choices.astype(np.int64), token_user
+    sets[sets < 0] = none
+    if (sets[:, 1:] < sets[:, :-1]).any():
+        sets = np.sort(sets, axis=1)
     some = sets[:, 0] < none
-    sets, user = sets[some], token_user[some]
+    if not some.all():
+        sets, user = sets[some], user[some]
+    limits = [none + 1] * sets.shape[1]
     if user.size == 0:
-        return user, sets, user
-    order, first = _distinct([user, *sets.T], [none + 1] * width)
-    start = np.flatnonzero(first)
-    rows = order[start]
-    distinct = sets[rows]
+        return user, sets.astype(np.int32), user
+    if (int(user.max()) + 1) * math.prod(limits) <= _WORD:
+        user, distinct, count = _distinct_words(user, sets, none + 1)
+    else:
+        order, first = _distinct([user, *sets.T], limits)
+        start = np.flatnonzero(first)
+        user, distinct = user[order[start]], sets[order[start]].astype(np.int32)
+        count = np.diff(np.append(start, order.size))
     distinct[distinct == none] = -1
-    return user[rows], distinct, np.diff(np.append(start, order.size))
+    return user, distinct, count
+
+
+def _distinct_words(
+    user: NDArray[np.int64], sets: NDArray[np.int64], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """Sort rows that fit into one 64-bit word each: the words are the rows, no order is needed."""
+    words = user.astype(np.int64)
+    for column in sets.T:
+        words *= limit
+        words += column
+    words.sort()
+    start = np.flatnonzero(np.append(True, words[1:] != words[:-1]))
+    count = np.diff(np.append(start, words.size))
+    rest = words[start]
+    distinct = np.empty((start.size, sets.shape[1]), dtype=np.int32)
+    for k in reversed(range(sets.shape[1])):
+        rest, distinct[:, k] = np.divmod(rest, limit)
+    return rest, distinct, count
 
 
 def _distinct(

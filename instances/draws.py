@@ -79,13 +79,20 @@ class Draws:
 
     def gumbel(self, shape: Shape) -> NDArray[np.float64]:
         """Draw standard Gumbel numbers: multiples of 2^-16 between -2.5 and 11.8."""
-        return _gumbel_quantiles()[self._table_index(shape)]
+        return gumbel_quantiles()[self._table_index(shape)]
 
-    def _table_index(self, shape: Shape) -> NDArray[np.int64]:
+    def quantile_index(self, shape: Shape) -> NDArray[np.uint16]:
+        """Draw entries of a quantile table, four from each word.
+
+        A large draw may be taken in parts, if all but the last are multiples of four.
+        """
         dims = (shape,) if isinstance(shape, int) else shape
         count = math.prod(dims)
-        words = self.words(-(-count // 4)).astype("<u8")  # little-endian on every machine
-        return words.view("<u2")[:count].astype(np.int64).reshape(dims)
+        words = self.words(-(-count // 4)).astype("<u8", copy=False)  # the same on every machine
+        return words.view("<u2")[:count].reshape(dims).astype(np.uint16, copy=False)
+
+    def _table_index(self, shape: Shape) -> NDArray[np.int64]:
+        return self.quantile_index(shape).astype(np.int64)
 
 
 def fixed_point(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,7 +115,8 @@ def _normal_quantiles() -> NDArray[np.float64]:
 
 
 @cache
-def _gumbel_quantiles() -> NDArray[np.float64]:
+def gumbel_quantiles() -> NDArray[np.float64]:
+    """Return the table that Gumbel numbers are looked up in; float64 (65536,), read-only."""
     values = [-math.log(-math.log((i + 0.5) / QUANTILES)) for i in range(QUANTILES)]
     return _frozen(fixed_point(np.array(values)))
 

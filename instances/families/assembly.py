@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.architectures import Architecture
-from instances.demand import Demand, join_demands, merge_choices
+from instances.demand import Demand, join_demands, merge_layers
 from instances.draws import Draws
 from instances.model import Model
 from instances.network import LATENCY_DIGITS, ExpertCall, draw_network
 from instances.network_spec import URBAN_MICRO, NetworkSpec
 from instances.problem import Instance
 from instances.rounding import round_significant
-from instances.routing import Router, draw_choices
+from instances.routing import Router
+from instances.routing.drawing import draw_layers
 
 MIXED_PRECISION = "mixed"
 """In each layer a quarter of the experts in 16 bits, half in 8 and the rest in 4.
@@ -142,7 +143,7 @@ def _shares(draws: Draws, users: int) -> list[Fraction]:
 
 
 def _demand(workload: Workload, shares: list[Fraction], draws: Draws) -> Demand:
-    choices = draw_choices(
+    choices = draw_layers(
         workload.router,
         draws,
         users=workload.users,
@@ -151,7 +152,7 @@ def _demand(workload: Workload, shares: list[Fraction], draws: Draws) -> Demand:
         experts=workload.architecture.experts_per_layer,
         top_k=workload.architecture.top_k,
     )
-    return merge_choices(
+    return merge_layers(
         choices,
         np.repeat(np.arange(workload.users), workload.tokens),
         np.array([float(share / workload.tokens) for share in shares]),

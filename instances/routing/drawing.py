@@ -4,15 +4,20 @@ Scores are fixed-point numbers that are exact in float64, so the choices are the
 machine (see :mod:`instances.draws`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instances.draws import Draws, fixed_point
+from instances.draws import Draws, fixed_point, gumbel_quantiles
 from instances.errors import InputError
+from instances.routing.drawing_kernels import choose
 from instances.routing.order import draw_order
 from instances.routing.router import Router
+
+_SCORES_AT_A_TIME = 2**18
+"""Scores are drawn for as many tokens at a time: what they take then stays in the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,11 +77,44 @@ def draw_choices(
     InputError
         When a size is out of range.
     """
+    by_layer = draw_layers(
+        router,
+        draws,
+        users=users,
+        tokens=tokens,
+        layers=layers,
+        experts=experts,
+        top_k=top_k,
+    )
+    return _stacked(by_layer, (users * tokens, layers, top_k))
+
+
+def draw_layers(
+    router: Router,
+    draws: Draws,
+    *,
+    users: int,
+    tokens: int,
+    layers: int,
+    experts: int,
+    top_k: int,
+) -> Iterator[NDArray[np.int32]]:
+    """Draw as :func:`draw_choices` does, layer by layer: no more than one is in memory.
+
+    Returns
+    -------
+    Iterator[NDArray[np.int32]]
+        For each layer the experts of each token, ascending; shape (users * tokens, top_k).
+
+    Raises
+    ------
+    InputError
+        When a size is out of range.
+    """
     _check_sizes(users=users, tokens=tokens, layers=layers, experts=experts)
     _check_top_k(top_k, experts)
-    lengths = np.full(users, tokens, dtype=np.int64)
-    drawn = draw_tokens(router, draws, lengths)
-    return route(router, draws, drawn, layers=layers, experts=experts, top_k=top_k)
+    drawn = draw_tokens(router, draws, np.full(users, tokens, dtype=np.int64))
+    return route_layers(router, draws, drawn, layers=layers, experts=experts, top_k=top_k)
 
 
 def draw_routes(
@@ -141,18 +179,40 @@ def route(
     router: Router, draws: Draws, tokens: Tokens, *, layers: int, experts: int, top_k: int
 ) -> NDArray[np.int32]:
     """Draw the experts of given tokens; int32 (T, layers, top_k), ascending."""
-    shape = (tokens.user.size, experts)
-    choices = np.empty((shape[0], layers, top_k), dtype=np.int32)
-    for layer in range(layers):
-        scores = np.zeros(shape)
+    by_layer = route_layers(router, draws, tokens, layers=layers, experts=experts, top_k=top_k)
+    return _stacked(by_layer, (tokens.user.size, layers, top_k))
+
+
+def route_layers(
+    router: Router, draws: Draws, tokens: Tokens, *, layers: int, experts: int, top_k: int
+) -> Iterator[NDArray[np.int32]]:
+    """Draw the experts of given tokens layer by layer; each int32 (T, top_k), ascending."""
+    num_tokens = tokens.user.size
+    hidden = np.zeros((num_tokens, 0)) if tokens.hidden is None else tokens.hidden
+    noise = fixed_point(gumbel_quantiles() * router.noise)
+    # four numbers come from one word: parts of 4 tokens each draw what all draw together
+    part = 4 * -(-_SCORES_AT_A_TIME // (4 * experts))
+    for _ in range(layers):
+        weight = np.zeros((0, experts))
         if tokens.hidden is not None:
-            weights = fixed_point(draws.normal((experts, router.rank)))
-            scores += tokens.hidden @ weights.T  # exact: sums of multiples of 2^-32, below 2^20
+            weight = np.ascontiguousarray(fixed_point(draws.normal((experts, router.rank))).T)
         bias = draws.normal(experts) * router.bias_sigma
         user_bias = draws.normal((tokens.lengths.size, experts)) * router.user_bias_sigma
-        scores += fixed_point(bias + user_bias)[tokens.user]
-        scores += fixed_point(draws.gumbel(shape) * router.noise)
-        choices[:, layer] = _top_k(scores, top_k)
+        bias = fixed_point(bias + user_bias)
+        choices = np.empty((num_tokens, top_k), dtype=np.int32)
+        for begin in range(0, num_tokens, part):
+            here = slice(begin, min(begin + part, num_tokens))
+            index = draws.quantile_index((here.stop - begin, experts))
+            choose(hidden[here], weight, bias, tokens.user[here], noise, index, choices[here])
+        yield choices
+
+
+def _stacked(
+    by_layer: Iterator[NDArray[np.int32]], shape: tuple[int, int, int]
+) -> NDArray[np.int32]:
+    choices = np.empty(shape, dtype=np.int32)
+    for layer, chosen in enumerate(by_layer):
+        choices[:, layer] = chosen
     return choices
 
 
@@ -168,16 +228,6 @@ def _draw_words(
         own = np.sort(draws.permutation(router.vocabulary)[:num_own])
         ranking[user, own] = own[draws.permutation(num_own)]
     return ranking[token_user, rank]
-
-
-def _top_k(scores: NDArray[np.float64], top_k: int) -> NDArray[np.int32]:
-    """Experts of the highest scores in each row, ascending; of equal scores the first expert's."""
-    experts = scores.shape[1]
-    # One whole number for score and expert makes the order strict, so that no detail of the
-    # selection algorithm shows.
-    keys = np.rint(scores * 2**32).astype(np.int64) * experts - np.arange(experts)
-    best = np.argpartition(keys, experts - top_k, axis=1)[:, experts - top_k :]
-    return np.sort(best, axis=1).astype(np.int32)
 
 
 def _check_sizes(**sizes: int) -> None:
