@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heuristics.greedy_kernels import Demand, Progress, all_marginal_gains, greedy_steps
+from heuristics.greedy_single import has_single_experts, single_picks
 from heuristics.kernels import entries_by_expert, wanted_weight
 from instances.deadline import Deadline
 from instances.placement import Placement
@@ -27,12 +28,17 @@ def greedy(
     the unsatisfied clauses want most per byte is stored, as long as one of them has a use for it.
 
     Time O(P log P) for P (server, expert) pairs plus the re-evaluations, each linear in the clauses
-    of the expert.
+    of the expert. Where every row has one expert the rows take the place of the clauses, and it is
+    the time of :func:`~heuristics.greedy_single.single_picks`.
 
     Source: Fisher, Nemhauser, Wolsey 1978 (partition matroid); lazy evaluation: Minoux 1978. The
     bound is tight. Proof: docs/theory.md, section 4.
     """
     deadline = Deadline.after(time_limit)
+    if has_single_experts(instance):
+        stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
+        stored[tuple(single_picks(instance, deadline=deadline).T)] = True
+        return Placement(stored)
     clauses = build_clauses(instance)
     num_experts = instance.num_experts
     offsets, entry_clause = entries_by_expert(
