@@ -10,8 +10,9 @@ report: .venv/stamp
 	mkdir -p $(REPORT_DIR)
 	$(BIN)/moeplace run --preset report --store $(REPORT_DIR)/results.sqlite || test $$? -eq 1
 	$(BIN)/moeplace holdout -o $(REPORT_DIR)/held-out.json > /dev/null
+	$(BIN)/python -m bench.growth --quick --quiet -o $(REPORT_DIR)/growth.json > /dev/null
 	$(BIN)/moeplace report --store $(REPORT_DIR)/results.sqlite \
-		--held-out $(REPORT_DIR)/held-out.json -o $(REPORT_DIR)
+		--held-out $(REPORT_DIR)/held-out.json --growth $(REPORT_DIR)/growth.json -o $(REPORT_DIR)
 
 test: .venv/stamp
 	$(BIN)/python -m pytest -n auto -m "not long"

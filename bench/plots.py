@@ -257,8 +257,8 @@ def _draw_curves(layout: Layout, title: str, shown: pd.DataFrame) -> Canvas:
     names = {label: shorten(label, layout.label_letters) for label in labels}
     direct = layout is not NARROW  # names at the ends of the lines, where there is room for them
     widest = max(text_width(name, layout.font) for name in names.values())
-    left_end, right_end, x_ticks = _axis(sizes)
-    bottom_end, top_end, y_ticks = _axis(seconds)
+    left_end, right_end, x_ticks = log_axis(sizes)
+    bottom_end, top_end, y_ticks = log_axis(seconds)
     left = max(text_width(seconds_tick(tick), layout.font) for tick in y_ticks) + 14
     row = 1.35 * layout.font
     canvas = Canvas(
@@ -320,13 +320,13 @@ def _draw_curves(layout: Layout, title: str, shown: pd.DataFrame) -> Canvas:
         keys.append(line)
         ends.append((label, x[-1], y[-1], colour))
     if direct:
-        _label_ends(canvas, names, ends, row)
+        label_ends(canvas, names, ends, row)
     else:
         canvas.add_legend(keys, below=4 * layout.font)
     return canvas
 
 
-def _label_ends(
+def label_ends(
     canvas: Canvas,
     names: dict[str, str],
     ends: Sequence[tuple[str, float, float, str]],
@@ -373,7 +373,7 @@ def seconds_tick(seconds: float) -> str:
     return f"{count_text(round(seconds))} s"
 
 
-def _axis(values: NDArray[np.float64]) -> tuple[float, float, list[float]]:
+def log_axis(values: NDArray[np.float64]) -> tuple[float, float, list[float]]:
     """Return the ends of a logarithmic axis and its ticks: at least two powers of ten."""
     low, high = float(values.min()) / 1.4, float(values.max()) * 1.4
     first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))

@@ -18,6 +18,11 @@ from bench import formats
 from bench.curves import draw_gaps_over_time, draw_profile, draw_quantiles
 from bench.drawing import Drawing
 from bench.grids import matrix, records, time_matrix
+from bench.growth.document import Growth
+from bench.growth.plot import DRAWINGS as GROWTH_DRAWINGS
+from bench.growth.plot import draw_growth
+from bench.growth.table import STEEP, exponent_text, per_row_text
+from bench.growth.table import arrange as arrange_growth
 from bench.headline import find_headline
 from bench.held_out_table import arrange, floor_text, size_text
 from bench.instance_pages import InstancePage, describe_pages, map_of, rank_placements
@@ -93,11 +98,18 @@ class ReportSummary:
         return {"path": str(self.path), **counts, "contradictions": self.contradictions}
 
 
-def write_report(store: Store, directory: Path, *, held_out: Sequence[Study] = ()) -> ReportSummary:
+def write_report(
+    store: Store,
+    directory: Path,
+    *,
+    held_out: Sequence[Study] = (),
+    growth: Growth | None = None,
+) -> ReportSummary:
     """Write index.html, results.csv, summary.csv, figures and LaTeX tables into a directory.
 
     Every file is written whole or not at all, the page last. The same store gives the same bytes.
-    ``held_out`` is what was measured on held-out traffic, for a section of its own.
+    ``held_out`` is what was measured on held-out traffic, ``growth`` how time and memory grow with
+    size, each for a section of its own.
 
     Raises
     ------
@@ -108,15 +120,19 @@ def write_report(store: Store, directory: Path, *, held_out: Sequence[Study] = (
     trajectories = store.trajectories()
     summary = summarise(results, archive=read_archive(), trajectories=trajectories)
     drawings = _draw(store, summary, trajectories)
+    if growth is not None:
+        drawings |= {drawing.name: drawing for drawing in draw_growth(growth)}
     pages = describe_pages(store, summary)
-    page = render_page(summary, drawings, _describe_runs(store, results), pages, held_out)
+    runs = _describe_runs(store, results)
+    page = render_page(summary, drawings, runs, pages, held_out, growth)
     files: dict[str, bytes] = {}
     for name, drawing in drawings.items():
         files[f"figures/{name}.svg"] = drawing.file.encode()
         files[f"figures/{name}.pdf"] = drawing.paper
     for name, text in latex_tables(summary).items():
         files[f"tables/{name}.tex"] = text.encode()
-    possible = {f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "pdf")}
+    names = (*FIGURES, *GROWTH_DRAWINGS)
+    possible = {f"figures/{name}.{suffix}" for name in names for suffix in ("svg", "pdf")}
     possible |= {f"tables/{name}.tex" for name in TABLES}
     directory = Path(directory)
     try:
@@ -159,6 +175,7 @@ def render_page(
     runs: dict[str, Any] | None = None,
     pages: Sequence[InstancePage] = (),
     held_out: Sequence[Study] = (),
+    growth: Growth | None = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -175,6 +192,8 @@ def render_page(
         What the store tells about each instance beside the tables; in their order, or none.
     held_out
         Measurements on held-out traffic.
+    growth
+        How time and memory grow with size.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bench"),
@@ -191,6 +210,7 @@ def render_page(
     environment.filters["exactly"] = _exactly
     environment.filters |= {"bound": formats.bound_text, "percent": _percent, "few": _few}
     environment.filters |= {"tenths": _tenths, "floor": floor_text, "size": size_text}
+    environment.filters |= {"exponent": exponent_text, "per_row": per_row_text}
     environment.globals["plural"] = formats.plural
     script = "".join(_source(f"{name}.js") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -244,6 +264,9 @@ def render_page(
         standings=find_standings(summary),
         held_out=[arrange(study) for study in held_out],
         splits=SPLITS,
+        growth=growth,
+        growth_tables=[] if growth is None else arrange_growth(growth),
+        steep=STEEP,
         attempts_of=_by_instance(attempts),
         pages=pages,
         sizes=sizes,

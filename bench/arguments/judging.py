@@ -29,6 +29,9 @@ def add_report(commands: Any) -> None:
     parser.add_argument(
         "--held-out", metavar="FILE", help="file of moeplace holdout, for a section of its own"
     )
+    parser.add_argument(
+        "--growth", metavar="FILE", help="file of python -m bench.growth, for a section of its own"
+    )
     add_json(parser)
 
 

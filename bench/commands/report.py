@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.commands.output import complain, print_json
+from bench.growth.document import read_growth
 from bench.held_out_file import read_studies
 from bench.report import write_report
 from bench.store import Store
@@ -15,8 +16,9 @@ from bench.terminal import terminal_table
 def execute(arguments: argparse.Namespace) -> int:
     """Write the report and print its tables."""
     held_out = [] if arguments.held_out is None else read_studies(arguments.held_out)
+    growth = None if arguments.growth is None else read_growth(arguments.growth)
     with Store.open(arguments.store) as store:
-        summary = write_report(store, Path(arguments.output), held_out=held_out)
+        summary = write_report(store, Path(arguments.output), held_out=held_out, growth=growth)
     if arguments.json:
         print_json(summary.to_dict())
     else:

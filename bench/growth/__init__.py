@@ -1,0 +1,1 @@
+"""How time and memory grow with rows, experts, servers and users: ``python -m bench.growth``."""
