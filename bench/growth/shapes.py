@@ -148,7 +148,15 @@ def _all_sizes() -> Iterator[Size]:
     for rows, users in by_users.items():
         yield _size("rows", "narrow", rows, narrow, users=users)
     single = {"layers": 48, "experts": 128, "top_k": 1, "servers": 6, "tokens": 32}
-    by_users = {770: 1, 2_100: 3, 6_300: 10, 21_000: 32, 68_000: 100, 220_000: 320, 700_000: 1_000}
+    by_users = {
+        640: 1,
+        2_000: 3,
+        6_900: 10,
+        22_000: 32,
+        66_000: 100,
+        210_000: 320,
+        1_000_000: 1_500,
+    }
     for rows, users in by_users.items():
         yield _size("rows", "single", rows, single, users=users)
 
@@ -159,7 +167,7 @@ def _all_sizes() -> Iterator[Size]:
     for experts in (4, 6, 8, 10, 12, 14, 16, 18, 20):
         yield _size("experts", "narrow", experts, narrow, experts=experts)
     single = {"layers": 8, "top_k": 1, "users": 32, "servers": 8, "rows_each": 4}
-    for experts, tokens in {8: 256, 32: 16, 128: 16, 512: 16, 2_048: 16, 8_192: 16}.items():
+    for experts, tokens in {8: 256, 32: 32, 128: 16, 512: 16, 2_048: 16, 8_192: 16}.items():
         yield _size("experts", "single", experts, single, experts=experts, tokens=tokens)
 
     wide = {"layers": 8, "experts": 128, "top_k": 4, "users": 32, "rows_each": 32, "tokens": 64}
@@ -173,7 +181,7 @@ def _all_sizes() -> Iterator[Size]:
         yield _size("servers", "single", servers, single, servers=servers)
 
     wide = {"layers": 8, "experts": 128, "top_k": 4, "servers": 8}
-    for users, tokens in {1: 8_192, 4: 1_024, 16: 256, 64: 32, 256: 8, 1_024: 2}.items():
+    for users, tokens in {1: 16_384, 4: 1_024, 16: 256, 64: 32, 256: 8, 1_024: 2}.items():
         own = {"users": users, "tokens": tokens, "rows_each": 1_024 // users}
         yield _size("users", "wide", users, wide, **own)
     narrow = {"layers": 8, "experts": 16, "top_k": 2, "servers": 3}
@@ -181,8 +189,8 @@ def _all_sizes() -> Iterator[Size]:
         own = {"users": users, "tokens": tokens, "rows_each": 64 // users}
         yield _size("users", "narrow", users, narrow, **own)
     single = {"layers": 8, "experts": 512, "top_k": 1, "servers": 8}
-    for users, tokens in {1: 65_536, 4: 1_024, 16: 32, 64: 8, 128: 2}.items():
-        own = {"users": users, "tokens": tokens, "rows_each": 128 // users}
+    for users, tokens in {1: 16_384, 4: 256, 16: 32, 64: 2}.items():
+        own = {"users": users, "tokens": tokens, "rows_each": 64 // users}
         yield _size("users", "single", users, single, **own)
 
 

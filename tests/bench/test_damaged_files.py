@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import cli
+from bench.growth.document import read_growth, to_dict, write_growth
 from bench.incumbent import Step
 from instances.archive import archive_bytes
 from instances.certificate import certificate_to_dict, read_certificate
@@ -35,6 +36,7 @@ from instances.network_file import read_network
 from instances.problem import ARRAYS
 from instances.traces import read_routes
 from tests.bench.attempts import benchmark
+from tests.bench.test_growth import STUDY
 from tests.bench.test_report import fill
 from tests.damage import damaged_archives, damaged_bytes, damaged_documents, json_bytes
 
@@ -46,6 +48,9 @@ MEMORY_BYTES = 2 * 2**30
 
 SOME, MANY = 40, 800
 """Cases of a test in every run, and in the long one: more than 10,000 in all."""
+
+COSTLY = {"growth"}
+"""Kinds with an eighth of the cases: whoever takes the file draws a whole report."""
 
 NETWORK = {
     "format": "moeplace/network",
@@ -110,6 +115,7 @@ def valid(tmp_path_factory, tiny, tiny_placement):
         connection.execute(
             "PRAGMA journal_mode = DELETE"
         )  # what is opened in memory knows no other
+    write_growth(folder / "growth.json", STUDY)
     bound = ("bound", instance, "--with", "lp", "-o", folder / "certificate.json")
     assert run(*bound) == (0, "")
     return folder
@@ -252,6 +258,10 @@ def same_routes(path: Path, _: Path) -> bool:
         )
 
 
+def same_growth(path: Path, _: Path) -> bool:
+    return plain(to_dict(read_growth(path))) == plain(text_of(path))
+
+
 def same_grouping(path: Path, _: Path) -> bool:
     users = ("ann", "bob")
     groups = group_requests(str(path), path, 2, users)
@@ -335,6 +345,7 @@ CHECK = ("check", "{instance}", "{placement}")
 ROUTES = ("import", "routes", "{routes}", "--network", "{measured}", "--expert-bytes", "10")
 ROUTES += ("--experts", "4", "-o", "{output}")
 GROUPED = (*ROUTES, "--users", "{users}")
+TO = ("-o", "{exported}")
 MODELLED = ("import", "routes", "{wide}", "--network", "{network}", "--model", "gpt-oss-20b")
 MODELLED += ("-o", "{output}")
 CSV = b"request,user\n0,ann\n1,bob\n"
@@ -419,6 +430,11 @@ CASES: dict[str, tuple[str, str, tuple[str, ...], Callable, Callable]] = {
         lambda v: damaged_cells((v / "store.sqlite").read_bytes()),
         lambda path, _: path.is_file(),
     ),
+    "growth": (
+        *("growth", "g.json", ("report", "--store", "{store}", "--growth", "{growth}", *TO)),
+        lambda v: as_text(v, "growth.json"),
+        same_growth,
+    ),
     "grouping in CSV": ("users", "g.csv", GROUPED, lambda _: damaged_bytes(CSV), same_grouping),
 }
 
@@ -433,7 +449,11 @@ def try_cases(valid: Path, folder: Path, name: str, cases: int) -> None:
     places |= {p.name.partition(".")[0]: p for p in valid.iterdir()}
     command = [word.format_map({**places, noun: path}) for word in words]
 
-    @settings(max_examples=cases, suppress_health_check=list(HealthCheck), database=None)
+    @settings(
+        max_examples=cases // 8 if name in COSTLY else cases,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
     @given(data=damage(valid).map(Content))
     def each(data: bytes) -> None:
         if accepted(path, data, *command, outputs=outputs.values()):
