@@ -18,6 +18,7 @@ import io
 import json
 import lzma
 import math
+import os
 import re
 import struct
 import zipfile
@@ -47,6 +48,7 @@ from instances.problem import ARRAYS, Instance, Model
 
 _NAMES = ("header", "expert_bytes", *ARRAYS)
 _SUFFIX = ".npy"
+_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")  # of a member, and of an archive without any
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip knows: equal instances give equal bytes
 _UNIX = 3
 _MODE = 0o644 << 16
@@ -60,11 +62,19 @@ _UNREADABLE = (
 )
 """What zipfile raises on a file that is not whole."""
 _LONGEST_HEADER = 2**16
+_LENGTHS_IN_LOCAL_HEADER = 26  # of the name and of the extra field; both follow
 _NPY_TYPE = re.compile(r"[<>|=]?([iu][1248]|f[248])")
 
 
 def archive_bytes(instance: Instance) -> bytes:
     """Return the content of an npz file, the same for equal instances."""
+    file = io.BytesIO()
+    write_archive(file, instance)
+    return file.getvalue()
+
+
+def write_archive(file: IO[bytes], instance: Instance) -> None:
+    """Write what :func:`archive_bytes` returns, the arrays straight from where they are."""
     header = {
         "format": INSTANCE_FORMAT,
         "version": VERSION,
@@ -82,28 +92,36 @@ def archive_bytes(instance: Instance) -> bytes:
         "expert_bytes": instance.expert_bytes,
         **{name: getattr(instance, name) for name in ARRAYS},
     }
-    file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
+            little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            header_bytes = _npy_header(little_endian)
             member = zipfile.ZipInfo(name + _SUFFIX, date_time=_DATE)
             member.create_system = _UNIX
             member.external_attr = _MODE
-            archive.writestr(member, npy_bytes(array))
-    return file.getvalue()
+            member.file_size = len(header_bytes) + little_endian.nbytes
+            with archive.open(member, "w") as content:
+                content.write(header_bytes)
+                content.write(np.ravel(little_endian).data)
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:
     """Return the content of an npy file, the same for equal arrays."""
-    file = io.BytesIO()
     little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    npy.write_array(file, little_endian, version=(1, 0), allow_pickle=False)
+    return _npy_header(little_endian) + little_endian.tobytes(order="A")
+
+
+def _npy_header(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(array))
     return file.getvalue()
 
 
-def instance_from_archive(data: bytes) -> Instance:
-    """Make an instance from the content of an npz file.
+def instance_from_archive(data: bytes | IO[bytes]) -> Instance:
+    """Make an instance from the content of an npz file, or from the file itself.
 
     No memory is taken on the word of a header: sizes are held against the bytes that are there.
+    From a file, every array is read to where it stays: one copy, and no more.
 
     Raises
     ------
@@ -131,8 +149,12 @@ def instance_from_archive(data: bytes) -> Instance:
     )
 
 
-def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
+def read_arrays(data: bytes | IO[bytes], names: Collection[str]) -> dict[str, NDArray[Any]]:
     """Return the arrays of an npz file that has all of the given names and no other.
+
+    Nothing stays mapped to the file: what is read was there as a whole when its checksum was
+    taken, and a file that is changed or cut later changes nothing. Memory and time are those of a
+    map all the same, since every number is looked at once in any case.
 
     Raises
     ------
@@ -140,10 +162,11 @@ def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
         When it is not such a file, or an array is not of plain numbers.
     """
     arrays: dict[str, NDArray[Any]] = {}
-    if not data.startswith(b"PK"):  # zipfile finds an archive behind anything
-        raise InputError("", "not a readable npz archive: it does not begin as one")
+    source = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if source.read(4) not in _BEGINNINGS:  # zipfile finds an archive behind anything
+            raise InputError("", "not a readable npz archive: it does not begin as one")
+        with zipfile.ZipFile(source) as archive:
             for member in archive.infolist():
                 name = member.filename.removesuffix(_SUFFIX)
                 if name not in names or name == member.filename:
@@ -151,7 +174,10 @@ def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
                 if name in arrays:
                     raise InputError(name, "the array occurs twice")
                 with archive.open(member) as file:
-                    arrays[name] = _array(file, member.file_size, name)
+                    if member.compress_type == zipfile.ZIP_STORED:
+                        arrays[name] = _array(_Stored(source, member), member.file_size, name)
+                    else:
+                        arrays[name] = _array(file, member.file_size, name)
     except InputError:
         raise
     except _UNREADABLE as error:
@@ -160,6 +186,35 @@ def read_arrays(data: bytes, names: Collection[str]) -> dict[str, NDArray[Any]]:
         if name not in arrays:
             raise InputError(name, "the array is missing")
     return arrays
+
+
+class _Stored:
+    """A member that is stored as it is, read from the archive's file without a copy in between.
+
+    ``zipfile`` puts the content of a member behind what it has read ahead of it, and so holds it
+    twice. It has checked the header of the member before this reads.
+
+    Parameters
+    ----------
+    source, member
+        The archive's file, and which member of it.
+    """
+
+    def __init__(self, source: IO[bytes], member: zipfile.ZipInfo) -> None:
+        source.seek(member.header_offset + _LENGTHS_IN_LOCAL_HEADER)
+        name, extra = struct.unpack("<HH", source.read(4))
+        source.seek(name + extra, os.SEEK_CUR)
+        self._source, self._member = source, member
+        self._rest, self._crc = member.compress_size, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes, or all that are left; at the end they must have their checksum."""
+        content = self._source.read(self._rest if size < 0 else min(size, self._rest))
+        self._rest -= len(content)
+        self._crc = zlib.crc32(content, self._crc)
+        if self._rest == 0 and self._crc != self._member.CRC:
+            raise zipfile.BadZipFile(f"Bad CRC-32 for file {self._member.filename!r}")
+        return content
 
 
 def read_npy(data: bytes, name: str) -> NDArray[Any]:
@@ -173,7 +228,7 @@ def read_npy(data: bytes, name: str) -> NDArray[Any]:
     return _array(io.BytesIO(data), len(data), name)
 
 
-def _array(file: IO[bytes], num_bytes: int, name: str) -> NDArray[Any]:
+def _array(file: "IO[bytes] | _Stored", num_bytes: int, name: str) -> NDArray[Any]:
     """Decode an npy file of so many bytes.
 
     Not by ``numpy.lib.format``: that takes memory on the word of the header, and hands the header
@@ -204,7 +259,7 @@ def _array(file: IO[bytes], num_bytes: int, name: str) -> NDArray[Any]:
         raise InputError(name, f"not a readable array: {error}") from None
 
 
-def _header(file: IO[bytes]) -> tuple[str, int]:
+def _header(file: "IO[bytes] | _Stored") -> tuple[str, int]:
     """Return the header of an npy file, and where the content begins."""
     start = file.read(8)
     width = {1: 2, 2: 4}.get(start[6]) if len(start) > 7 else None

@@ -128,9 +128,9 @@ def _rates(
     occurs[entry] = True
     entries = np.flatnonzero(occurs)
     owner = np.searchsorted(begin, entries, side="right") - 1
-    rate = np.zeros(occurs.size)
+    rate: NDArray[np.float64] = np.zeros(occurs.size)
     rate[entries] = round_significant((entries - begin[owner]) * token_weight[owner], RATE_DIGITS)
-    return rate[entry]
+    return np.take(rate, entry)
 
 
 def join_demands(demands: list[Demand], first_user: list[int]) -> Demand:

@@ -97,8 +97,11 @@ def evaluate(instance: Instance, placement: Placement) -> Evaluation:
 
 
 def rows_by_user(instance: Instance) -> NDArray[np.int64]:
-    """Return the indices of the demand rows grouped by user, in their order within a user."""
+    """Return the indices of the demand rows grouped by user, in their order within a user.
+
+    Empty when they are grouped by user as they stand: most are, and there may be many.
+    """
     users = instance.demand_user
-    if users.size == 0 or bool(np.all(users[1:] >= users[:-1])):
-        return np.arange(users.size, dtype=np.int64)
+    if bool(np.all(users[1:] >= users[:-1])):
+        return np.empty(0, dtype=np.int64)
     return np.argsort(users, kind="stable").astype(np.int64)

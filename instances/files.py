@@ -10,10 +10,11 @@ import io
 import os
 import secrets
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from instances.archive import archive_bytes, instance_from_archive
+from instances.archive import instance_from_archive, write_archive
 from instances.documents import (
     instance_text,
     instance_to_dict,
@@ -63,13 +64,25 @@ def read_instance(path: StrPath) -> Instance:
         When it cannot be read, or names the field, the index and the value that is wrong.
     """
     suffix = _suffix(path, INSTANCE_SUFFIXES)
+    if suffix == ".npz":
+        return _read_archive(path)
     data = read_bytes(path)
     try:
-        if suffix == ".npz":
-            return instance_from_archive(data)
         return instance_from_dict(decode_json(_decompressed(data, suffix)))
     except InputError as error:
         raise error.in_file(os.fspath(path)) from None
+
+
+def _read_archive(path: StrPath) -> Instance:
+    try:
+        file = open(path, "rb")  # noqa: SIM115  closed below: errors in between are not the file's
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with file:
+        try:
+            return instance_from_archive(file if file.seekable() else file.read())
+        except InputError as error:
+            raise error.in_file(os.fspath(path)) from None
 
 
 def write_instance(path: StrPath, instance: Instance) -> None:
@@ -82,7 +95,7 @@ def write_instance(path: StrPath, instance: Instance) -> None:
     """
     suffix = _suffix(path, INSTANCE_SUFFIXES)
     if suffix == ".npz":
-        write_atomically(path, archive_bytes(instance))
+        _write_atomically(path, lambda file: write_archive(file, instance))
     else:
         write_atomically(path, _compressed(instance_text(instance).encode(), suffix))
 
@@ -157,6 +170,10 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     InputError
         When the file cannot be written.
     """
+    _write_atomically(path, lambda file: file.write(data))
+
+
+def _write_atomically(path: StrPath, write: Callable[[IO[bytes]], object]) -> None:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".moeplace-{secrets.token_hex(8)}.tmp")
     try:
@@ -164,7 +181,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
             raise InputError("", "not a regular file", source=os.fspath(path))
         try:
             with open(temporary, "xb") as file:
-                file.write(data)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
@@ -196,8 +213,12 @@ def read_bytes(path: StrPath) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError("", f"cannot be read: {reason}", source=os.fspath(path)) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: StrPath, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError("", f"cannot be read: {reason}", source=os.fspath(path))
 
 
 def _compressed(data: bytes, suffix: str) -> bytes:

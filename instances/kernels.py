@@ -24,6 +24,34 @@ def add(sums: NDArray[np.float64], carry: NDArray[np.float64], i: int, value: fl
 
 
 @njit(cache=True)
+def _fill(
+    base: int,
+    num_experts: int,
+    first: int,
+    cloud: float,
+    local: float,
+    near_ms: NDArray[np.float64],
+    local_experts: NDArray[np.int64],
+    copies: NDArray[np.int64],
+    holders: NDArray[np.int64],
+    time: NDArray[np.float64],
+    empty_time: NDArray[np.float64],
+) -> bool:
+    """Fill in the times of one layer for one user; tell whether she holds experts of it herself."""
+    for x in range(base, base + num_experts):
+        best = cloud
+        for h in range(copies[first + x], copies[first + x + 1]):
+            best = min(best, near_ms[holders[h]])
+        time[x] = best
+        empty_time[x] = cloud
+    begin, end = np.searchsorted(local_experts, np.array([base, base + num_experts]))
+    for x in local_experts[begin:end]:
+        time[x] = local
+        empty_time[x] = local
+    return end > begin
+
+
+@njit(cache=True)
 def split_latency(
     rows: NDArray[np.int64],
     row_user: NDArray[np.int32],
@@ -46,8 +74,11 @@ def split_latency(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Sum the latency and the saving, by user and by layer.
 
-    ``rows`` lists the rows grouped by user. Both are summed row by row from terms that are not
-    negative, so that each keeps its relative accuracy when it is small against the other.
+    ``rows`` lists the rows grouped by user; empty, they are so already. Both are summed row by row
+    from terms that are not negative, so that each keeps its relative accuracy when it is small
+    against the other. While user and layer stay the same, the sums and what their roundings lost
+    (Knuth's exact sum of two) stay in registers. Indices without a sign spare the test for those
+    that count from the end, a third of the time.
     """
     num_users = cloud_ms.shape[0]
     user_latency = np.zeros(num_users)
@@ -58,41 +89,81 @@ def split_latency(
     user_saving_carry = np.zeros(num_users)
     layer_latency_carry = np.zeros(num_layers)
     layer_saving_carry = np.zeros(num_layers)
-    widest = 0
+    widest = np.int64(0)
     for v in range(num_users):
         widest = max(widest, user_num_experts[v])
     time = np.empty(widest)
     empty_time = np.empty(widest)
-    current = np.int64(-1)
-    for position in range(rows.shape[0]):
-        d = rows[position]
-        u = np.int64(row_user[d])
-        if u != current:
-            current = u
-            first = user_first_expert[u]
-            for x in range(user_num_experts[u]):
-                best = cloud_ms[u]
-                for h in range(copies[first + x], copies[first + x + 1]):
-                    best = min(best, latency_ms[u, holders[h]])
-                time[x] = best
-                empty_time[x] = cloud_ms[u]
-            for h in range(local_offsets[u], local_offsets[u + 1]):
-                time[local_experts[h]] = local_ms[u]
-                empty_time[local_experts[h]] = local_ms[u]
-        base = np.int64(row_layer[d]) * user_experts[u]
-        wait = 0.0
-        empty_wait = 0.0
-        for h in range(row_offsets[d], row_offsets[d + 1]):
-            expert = base + row_experts[h]
-            wait = max(wait, time[expert])
-            empty_wait = max(empty_wait, empty_time[expert])
-        g = user_first_layer[u] + row_layer[d]
-        latency_part = row_rate[d] * wait
-        saved_part = row_rate[d] * (empty_wait - wait)
-        add(user_latency, user_latency_carry, u, latency_part)
-        add(user_saving, user_saving_carry, u, saved_part)
-        add(layer_latency, layer_latency_carry, g, latency_part)
-        add(layer_saving, layer_saving_carry, g, saved_part)
+    filled_for = np.full(num_layers, -1, dtype=np.int64)  # user whose times a layer has
+    has_local = np.zeros(num_layers, dtype=np.bool_)
+    num_rows = row_rate.shape[0]
+    grouped = rows.shape[0] == 0
+    position = np.int64(0)
+    while position < num_rows:
+        first_row = position if grouped else rows[position]
+        u = np.int64(row_user[first_row])
+        layer = np.int64(row_layer[first_row])
+        g = user_first_layer[u] + layer
+        base = layer * user_experts[u]
+        cloud = cloud_ms[u]
+        if filled_for[g] != u:
+            filled_for[g] = u
+            has_local[g] = _fill(
+                base,
+                user_experts[u],
+                user_first_expert[u],
+                cloud,
+                local_ms[u],
+                latency_ms[u],
+                local_experts[local_offsets[u] : local_offsets[u + 1]],
+                copies,
+                holders,
+                time,
+                empty_time,
+            )
+        local = has_local[g]
+        latency = 0.0
+        latency_lost = 0.0
+        saving = 0.0
+        saving_lost = 0.0
+        d = first_row
+        while True:
+            wait = 0.0
+            begin = row_offsets[np.uint64(d)]
+            end = row_offsets[np.uint64(d + 1)]
+            for h in range(begin, end):
+                wait = max(wait, time[np.uint64(base + row_experts[np.uint64(h)])])
+            empty_wait = cloud
+            if local:
+                empty_wait = 0.0
+                for h in range(begin, end):
+                    expert = np.uint64(base + row_experts[np.uint64(h)])
+                    empty_wait = max(empty_wait, empty_time[expert])
+            rate = row_rate[np.uint64(d)]
+            part = rate * wait
+            new = latency + part
+            rounded = new - latency
+            latency_lost += (latency - (new - rounded)) + (part - rounded)
+            latency = new
+            part = rate * (empty_wait - wait)
+            new = saving + part
+            rounded = new - saving
+            saving_lost += (saving - (new - rounded)) + (part - rounded)
+            saving = new
+            position += 1
+            if position == num_rows:
+                break
+            d = position if grouped else rows[position]
+            if row_user[np.uint64(d)] != u or row_layer[np.uint64(d)] != layer:
+                break
+        add(user_latency, user_latency_carry, u, latency)
+        add(user_saving, user_saving_carry, u, saving)
+        add(layer_latency, layer_latency_carry, g, latency)
+        add(layer_saving, layer_saving_carry, g, saving)
+        user_latency_carry[u] += latency_lost
+        user_saving_carry[u] += saving_lost
+        layer_latency_carry[g] += latency_lost
+        layer_saving_carry[g] += saving_lost
     return (
         user_latency + user_latency_carry,
         user_saving + user_saving_carry,

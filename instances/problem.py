@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from instances.arrays import frozen_array
+from instances.demand import Demand
+from instances.demand_checks import check_demand
 from instances.errors import InputError
 from instances.fields import require_name
 from instances.model import MAX_BYTES, Model
@@ -26,8 +28,8 @@ __all__ = ["ARRAYS", "MAX_BYTES", "Instance", "Model"]
 class Instance:
     """One placement problem. N servers, U users, R demand rows.
 
-    Arrays are copied, cast and made read-only; every field and cross reference is checked. A
-    variant is made with :func:`dataclasses.replace`.
+    Arrays are cast, made read-only, and copied unless nobody can write to them anyway; every field
+    and cross reference is checked. A variant is made with :func:`dataclasses.replace`.
 
     Parameters
     ----------
@@ -175,7 +177,8 @@ class Instance:
         digest.update(np.ascontiguousarray(self.expert_bytes, dtype="<i8").tobytes())
         for name, (dtype, _) in ARRAYS.items():
             little_endian = np.dtype(dtype).newbyteorder("<")
-            digest.update(getattr(self, name).astype(little_endian, copy=False).tobytes())
+            array = getattr(self, name).astype(little_endian, copy=False)
+            digest.update(array.ravel().data)
         return digest.hexdigest()
 
     # -- validation -------------------------------------------------------------------------
@@ -277,46 +280,15 @@ class Instance:
         _check_offsets(self.demand_offsets, num_rows, self.demand_experts, "demands.experts")
         for (d,), value in _first_bad(self.demand_rate):
             raise InputError(f"demands.rate[{d}]", f"{value} is not a finite number >= 0")
-        for d in np.flatnonzero((self.demand_user < 0) | (self.demand_user >= self.num_users))[:1]:
-            raise InputError(
-                f"demands.user[{d}]", f"{self.demand_user[d]} is not in 0..{self.num_users - 1}"
-            )
-        shape = np.array([(m.layers, m.experts, m.top_k) for m in self.models], dtype=np.int64)
-        row_layers, row_experts, row_top_k = shape[self.user_model[self.demand_user]].T
-        for d in np.flatnonzero((self.demand_layer < 0) | (self.demand_layer >= row_layers))[:1]:
-            raise InputError(
-                f"demands.layer[{d}]",
-                f"{self.demand_layer[d]} is not in 0..{row_layers[d] - 1}, the layers of model "
-                f"{self.models[self.user_model[self.demand_user[d]]].name!r}",
-            )
-        lengths = np.diff(self.demand_offsets)
-        for d in np.flatnonzero((lengths < 1) | (lengths > row_top_k))[:1]:
-            raise InputError(
-                f"demands.experts[{d}]",
-                f"{lengths[d]} experts where the model allows 1..{row_top_k[d]} (its top_k)",
-            )
-        self._check_row_experts(lengths, row_experts)
+        demand = Demand(
+            user=self.demand_user,
+            layer=self.demand_layer,
+            offsets=self.demand_offsets,
+            experts=self.demand_experts,
+            rate=self.demand_rate,
+        )
+        check_demand(demand, self.models, self.user_model)
         self._check_magnitude()
-
-    def _check_row_experts(
-        self, lengths: NDArray[np.int64], row_experts: NDArray[np.int64]
-    ) -> None:
-        limit = np.repeat(row_experts, lengths)
-        for i in np.flatnonzero((self.demand_experts < 0) | (self.demand_experts >= limit))[:1]:
-            d = int(np.searchsorted(self.demand_offsets, i, side="right")) - 1
-            raise InputError(
-                f"demands.experts[{d}][{i - self.demand_offsets[d]}]",
-                f"{self.demand_experts[i]} is not in 0..{limit[i] - 1}",
-            )
-        for length in np.unique(lengths):
-            rows = np.flatnonzero(lengths == length)
-            columns = self.demand_experts[self.demand_offsets[rows][:, None] + np.arange(length)]
-            columns.sort(axis=1)
-            repeated = (columns[:, 1:] == columns[:, :-1]).any(axis=1)
-            for r in np.flatnonzero(repeated)[:1]:
-                d = rows[r]
-                row = self.demand_experts[self.demand_offsets[d] : self.demand_offsets[d + 1]]
-                raise InputError(f"demands.experts[{d}]", f"{row.tolist()} repeats an expert")
 
     def _check_magnitude(self) -> None:
         latencies = (self.latency_ms, self.cloud_latency_ms, self.local_latency_ms)
@@ -375,7 +347,7 @@ def _check_offsets(offsets: NDArray[np.int64], count: int, values: NDArray[Any],
         offsets.shape[0] != count + 1
         or offsets[0] != 0
         or offsets[-1] != values.shape[0]
-        or bool(np.any(np.diff(offsets) < 0))
+        or bool(np.any(offsets[1:] < offsets[:-1]))
     ):
         raise InputError(path, f"offsets do not split {values.shape[0]} values into {count} slices")
 

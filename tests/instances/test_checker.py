@@ -3,9 +3,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from instances import checker
 from instances.checker import check
 from instances.errors import InputError
 from instances.evaluation import evaluate
@@ -85,6 +86,64 @@ def test_bytes_beyond_the_precision_of_floats(tiny):
 def test_placement_of_another_shape(tiny):
     with pytest.raises(InputError, match=r"^placement: shape \(3, 6\)"):
         check(tiny, Placement(np.zeros((3, 6), dtype=np.bool_)))
+
+
+def by_definition(instance, placement):
+    """Return (empty latency, latency), row by row in fractions."""
+    empty_latency, latency = Fraction(), Fraction()
+    for d in range(instance.num_rows):
+        user, layer = int(instance.demand_user[d]), int(instance.demand_layer[d])
+        first = instance.model_expert_offset[instance.user_model[user]]
+        first += layer * instance.models[instance.user_model[user]].experts
+        cloud = Fraction(float(instance.cloud_latency_ms[user]))
+        on_device = Fraction(float(instance.local_latency_ms[user]))
+        own = set(instance.user_local_experts(user).tolist())
+        waits = []
+        for e in instance.demand_experts[slice(*instance.demand_offsets[d : d + 2])]:
+            reach = [
+                cloud,
+                *map(Fraction, instance.latency_ms[user, placement.stored[:, first + e]]),
+            ]
+            waits.append((on_device, on_device) if first + e in own else (cloud, min(reach)))
+        rate = Fraction(float(instance.demand_rate[d]))
+        empty_latency += rate * max(empty for empty, _ in waits)
+        latency += rate * max(wait for _, wait in waits)
+    return empty_latency, latency
+
+
+@pytest.mark.parametrize("together", [1, 3, 2**16])
+@given(data=st.data(), instance=instances(max_models=3, max_users=5, max_rows=20, wild=True))
+def test_the_definition_in_fractions_whatever_is_done_together(together, data, instance):
+    placement = data.draw(placements(instance))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checker, "_ROWS_AT_A_TIME", together)
+        patch.setattr(checker, "_RANKS_AT_A_TIME", together * instance.num_experts)
+        exact = check(instance, placement)
+    empty_latency, latency = by_definition(instance, placement)
+    assert (exact.latency_ms, exact.saving_ms) == (latency, empty_latency - latency)
+
+
+@given(
+    rates=st.lists(st.floats(0.0, 1e200), min_size=1, max_size=30),
+    server_ms=st.floats(0.0, 1e100),
+    cloud_ms=st.floats(0.0, 1e100),
+)
+@example(rates=[5e-324, 2.0**-1022, 1.0, 1e200], server_ms=5e-324, cloud_ms=1e100)
+@example(rates=[np.nextafter(1.0, 0.0)] * 30, server_ms=1.0, cloud_ms=np.nextafter(1.0, 2.0))
+def test_every_bit_of_every_rate_counts(rates, server_ms, cloud_ms):
+    instance = chain(server_ms, cloud_ms, rates)
+    exact = check(instance, Placement.of(instance, [(0, 0)]))
+    total = sum(map(Fraction, rates), Fraction())
+    assert exact.latency_ms == total * Fraction(min(server_ms, cloud_ms))
+    assert exact.latency_ms + exact.saving_ms == total * Fraction(cloud_ms)
+
+
+def test_sums_are_whole_for_as_many_rows_as_are_added_together():
+    # all ones: the largest whole number of 53 bits in each of 2^16 rows, and one row more
+    rates = [np.nextafter(1.0, 0.0)] * (checker._ROWS_AT_A_TIME + 1)  # noqa: SLF001  the limit
+    instance = chain(1.0, 3.0, rates)
+    exact = check(instance, Placement.of(instance, [(0, 0)]))
+    assert exact.latency_ms == len(rates) * (1 - Fraction(1, 2**53))
 
 
 @pytest.mark.parametrize("wild", [False, True])

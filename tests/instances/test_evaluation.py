@@ -216,6 +216,8 @@ def test_scaling_rates_or_latencies_scales_everything(data, instance):
 @given(instance=instances(max_users=4))
 def test_rows_by_user(instance):
     expected = sorted(range(instance.num_rows), key=lambda d: instance.demand_user[d])
+    if expected == list(range(instance.num_rows)):  # as they are
+        expected = []
     assert rows_by_user(instance).tolist() == expected
 
 
