@@ -112,7 +112,7 @@ def main() -> None:
             hull = run(by_hull, instance, rng=np.random.default_rng(0))
             if hull.placement is None:
                 raise RuntimeError(f"{instance.name}: {hull.reason}")
-            default = server_order(instance, clauses, None)
+            default = server_order(instance, None)
             savings = {
                 order: exact_pass(instance, clauses, order) for order in permutations(default)
             }

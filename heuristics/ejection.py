@@ -53,8 +53,10 @@ class EjectionSearch:
         self.deadline = deadline
         self.num_layers = instance.num_layers
         self.rows, self.itemset_layer = _rows(instance, clauses)
-        self.iterations = _num_iterations(clauses)
-        self.chunk = max(1, int(_CHUNK_STEPS / _steps_of_iteration(instance, clauses)))
+        num_wanted = _num_wanted(clauses)
+        self.iterations = _num_iterations(num_wanted)
+        steps = _steps_of_iteration(instance, len(clauses), clauses.largest_itemset, num_wanted)
+        self.chunk = max(1, int(_CHUNK_STEPS / steps))
         most_flips = shape[0] * shape[1] + 8 * shape[0] + clauses.largest_itemset
         self.state = State(
             stored=np.zeros(shape, dtype=np.bool_),
@@ -144,9 +146,18 @@ class EjectionSearch:
 
 def affordable_cycles(instance: Instance, clauses: Clauses, steps: float) -> int:
     """Return how many cycles take about that many elementary steps together."""
-    iterations = (1 + _TRUE_ITERATIONS) * _num_iterations(clauses)
-    settling = 2 * len(clauses) * max(1, clauses.largest_itemset)
-    return int(steps / (iterations * _steps_of_iteration(instance, clauses) + settling))
+    num_wanted = _num_wanted(clauses)
+    return int(steps / _steps_of_cycle(instance, len(clauses), clauses.largest_itemset, num_wanted))
+
+
+def may_afford_cycle(
+    instance: Instance, num_clauses: int, largest_itemset: int, steps: float
+) -> bool:
+    """Tell whether a cycle could take so few elementary steps with that many clauses or more.
+
+    For a decision before all clauses are built.
+    """
+    return _steps_of_cycle(instance, num_clauses, largest_itemset, instance.num_experts) <= steps
 
 
 def order_by_members(
@@ -165,15 +176,26 @@ def _num_wanted(clauses: Clauses) -> int:
     return int(np.count_nonzero(np.bincount(clauses.itemset_experts)))
 
 
-def _num_iterations(clauses: Clauses) -> int:
-    return min(max(_num_wanted(clauses), _FEWEST_ITERATIONS), _MOST_ITERATIONS)
+def _num_iterations(num_wanted: int) -> int:
+    return min(max(num_wanted, _FEWEST_ITERATIONS), _MOST_ITERATIONS)
 
 
-def _steps_of_iteration(instance: Instance, clauses: Clauses) -> float:
+def _steps_of_cycle(
+    instance: Instance, num_clauses: int, largest_itemset: int, num_wanted: int
+) -> float:
+    iterations = (1 + _TRUE_ITERATIONS) * _num_iterations(num_wanted)
+    settling = 2 * num_clauses * max(1, largest_itemset)
+    steps = _steps_of_iteration(instance, num_clauses, largest_itemset, num_wanted)
+    return iterations * steps + settling
+
+
+def _steps_of_iteration(
+    instance: Instance, num_clauses: int, largest_itemset: int, num_wanted: int
+) -> float:
     """Count the elementary steps of an iteration, about: flips, and scans of all copies."""
-    touched = len(clauses) * clauses.largest_itemset**2 * instance.num_servers  # by all experts
+    touched = num_clauses * largest_itemset**2 * instance.num_servers  # by all experts
     copies = instance.num_servers * instance.num_experts
-    return _FLIPS * touched / max(_num_wanted(clauses), 1) + _SCANS * copies
+    return _FLIPS * touched / max(num_wanted, 1) + _SCANS * copies
 
 
 def _rows(instance: Instance, clauses: Clauses) -> tuple[Rows, NDArray[np.int64]]:

@@ -77,7 +77,7 @@ def improved(
     """Improve a placement as :func:`improve` does; never worse."""
     instance = search.instance
     best = search.to_fixpoint(stored)
-    default = server_order(instance, search.clauses, None)
+    default = server_order(instance, None)
     for order in _some_orders(default, orders, rng):
         best = search.better(best, search.rebuilt(np.zeros_like(best), order))
     if orders:

@@ -153,7 +153,7 @@ class _Generation:
                 bound_certified=True,
                 reason="no server can serve any demand",
             )
-        order = server_order(self.instance, self.search.clauses, None)
+        order = server_order(self.instance, None)
         best = self.search.rebuilt(empty, order)
         master = Master(self.usable_bytes, len(self.problems), self.worth_ms)
         until = Deadline.after(

@@ -13,7 +13,7 @@ from instances.problem import Instance
 from instances.structure.clauses import Clauses, gathered
 from instances.structure.tables import residual_of
 
-_SHORT = 8
+SHORT = 8
 """Experts that a clause lacks on average up to which a search over experts is the better one."""
 
 _MOST_CLAUSES = 2000
@@ -53,7 +53,7 @@ class PackingSearch:
 
         Where clauses are short nothing is searched and nothing drawn.
         """
-        if self.clauses.largest_itemset <= _SHORT:
+        if self.clauses.largest_itemset <= SHORT:
             return stored
         servers = rng.permutation(self.instance.num_servers).tolist()
         for server in servers:
@@ -67,7 +67,7 @@ class PackingSearch:
     ) -> NDArray[np.bool_]:
         part = residual_of(self.clauses, stored, server)
         num_clauses = part.weight.size
-        if part.experts.size <= _SHORT * num_clauses or num_clauses > _MOST_CLAUSES:
+        if part.experts.size <= SHORT * num_clauses or num_clauses > _MOST_CLAUSES:
             return stored
         # neither the order of the demand nor that of the sums it was merged in leaves a trace
         order = order_by_members(self.instance.num_experts, part.offsets, part.experts)

@@ -13,6 +13,7 @@ from instances.problem import Instance
 from instances.structure.clauses import Clauses
 from instances.structure.curves import Curve
 from instances.structure.joint import Combination, JointLayer, layer_options, stored_by
+from instances.structure.server_problem import LayerRows, ServerProblem
 from instances.structure.tables import (
     LayerPart,
     exact_curves,
@@ -49,6 +50,7 @@ class Search:
     def __init__(self, instance: Instance, clauses: Clauses, deadline: Deadline) -> None:
         self.instance = instance
         self.clauses = clauses
+        self.rows = LayerRows.of(instance)
         self.deadline = deadline
 
     def saving(self, stored: Stored) -> float:
@@ -144,12 +146,12 @@ class Search:
 
     def swapped(self, stored: Stored, server: int) -> Stored:
         """Search by swaps inside each layer of one server, wide layers only."""
-        part = residual_of(self.clauses, stored, server)
+        problem = ServerProblem(self.rows, stored, server)
         sizes = self.instance.expert_bytes
         stored = stored.copy()
         room = int(self.instance.capacity_bytes[server]) - int(sizes[stored[server]].sum())
         for number in range(self.instance.num_layers):
-            layer = layer_part(part, number, sizes)
+            layer = problem.layer(number)
             if layer.is_additive or layer.wanted.size <= _TABLE_EXPERTS or self.deadline.passed:
                 continue
             inside = stored[server, layer.wanted]
@@ -164,8 +166,7 @@ class Search:
     def response(self, stored: Stored, server: int, curves_of: CurvesOf) -> NDArray[np.bool_]:
         """Re-solve one server given the others."""
         return best_response(
-            self.instance,
-            self.clauses,
+            self.rows,
             stored,
             server,
             curves_of,

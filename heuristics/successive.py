@@ -7,8 +7,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.ejection import EjectionSearch, affordable_cycles
-from heuristics.packing import Effort, PackingSearch
+from heuristics.ejection import EjectionSearch, affordable_cycles, may_afford_cycle
+from heuristics.packing import SHORT, Effort, PackingSearch
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.parallel import mapped, require_threads
@@ -16,16 +16,15 @@ from instances.placement import Placement
 from instances.problem import MAX_BYTES, Instance
 from instances.registry import Algorithm, Guarantee
 from instances.result import Outcome, StopReason
-from instances.structure.clauses import Clauses, build_clauses
+from instances.structure.clauses import build_clauses
 from instances.structure.curves import Curve, add_all
+from instances.structure.server_problem import LayerRows, ServerProblem, servers_by_worth
 from instances.structure.tables import (
     MAX_TABLE_EXPERTS,
     LayerPart,
     exact_curves,
     hull_curves,
-    layer_part,
     modular_curves,
-    residual_of,
 )
 
 MAX_SUMS = 2.0**25
@@ -66,12 +65,12 @@ def successive_dp(
     Parameters
     ----------
     order
-        Names of all servers in the order in which they are filled; by default those first whose
-        clauses are worth most.
+        Names of all servers in the order in which they are filled; by default those first
+        that would gain most if they alone stored everything.
     """
-    clauses = build_clauses(instance)
     deadline = Deadline.after(time_limit)
-    return Placement(_one_server_after_the_other(instance, clauses, exact_curves, deadline, order))
+    rows = LayerRows.of(instance)
+    return Placement(_one_server_after_the_other(rows, exact_curves, deadline, order))
 
 
 def successive_hull_pass(
@@ -97,16 +96,15 @@ def successive_hull_pass(
     Parameters
     ----------
     order
-        Names of all servers in the order in which they are filled; by default those first whose
-        clauses are worth most.
+        Names of all servers in the order in which they are filled; by default those first
+        that would gain most if they alone stored everything.
     threads
         Threads that work on layers side by side; the answer is the same for any number of them, as
         long as time does not run out.
     """
     del rng
-    clauses = build_clauses(instance)
     deadline = Deadline.after(time_limit)
-    return Placement(_hull_pass(instance, clauses, deadline, order, threads))
+    return Placement(_hull_pass(LayerRows.of(instance), deadline, order, threads))
 
 
 def successive_hull(
@@ -132,8 +130,8 @@ def successive_hull(
     Parameters
     ----------
     order
-        Names of all servers in the order in which they are filled; by default those first whose
-        clauses are worth most.
+        Names of all servers in the order in which they are filled; by default those first
+        that would gain most if they alone stored everything.
     threads
         Threads that work on layers side by side; the answer is the same for any number of them, as
         long as time does not run out.
@@ -148,9 +146,12 @@ def successive_hull(
     """
     if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 0:
         raise InputError("cycles", f"{cycles!r} is not a whole number >= 0")
-    clauses = build_clauses(instance)
     deadline = Deadline.after(time_limit)
-    stored = _hull_pass(instance, clauses, deadline, order, threads)
+    rows = LayerRows.of(instance)
+    stored = _hull_pass(rows, deadline, order, threads)
+    if instance.top_k <= SHORT and not _may_search(rows):
+        return Placement(stored)
+    clauses = build_clauses(instance)
     cycles = min(cycles, affordable_cycles(instance, clauses, _CHAIN_STEPS))
     if cycles:
         stored = EjectionSearch(instance, clauses, deadline).searched(stored, rng, cycles)
@@ -158,16 +159,32 @@ def successive_hull(
     return Placement(packing.searched(stored, rng, _PACKING))
 
 
+def _may_search(rows: LayerRows) -> bool:
+    """Tell whether there may be so few clauses that ejection chains pay; cheaper than to list them.
+
+    Every set of experts that the users of one server want makes at least one clause.
+    """
+    instance = rows.instance
+    nothing = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
+    problem = ServerProblem(rows, nothing, servers_by_worth(instance)[0])
+    num_sets = largest = 0
+    for layer in range(instance.num_layers):
+        part = problem.layer(layer)
+        num_sets += part.weight.size
+        largest = max(largest, int(np.diff(part.offsets).max(initial=0)))
+        if not may_afford_cycle(instance, num_sets, largest, _CHAIN_STEPS):
+            return False
+    return True
+
+
 def _hull_pass(
-    instance: Instance,
-    clauses: Clauses,
+    rows: LayerRows,
     deadline: Deadline,
     order: Sequence[str] | None,
     threads: int,
 ) -> NDArray[np.bool_]:
     return _one_server_after_the_other(
-        instance,
-        clauses,
+        rows,
         hull_curves,
         deadline,
         order,
@@ -197,8 +214,8 @@ def successive_modular(
     Parameters
     ----------
     order
-        Names of all servers in the order in which they are filled; by default those first whose
-        clauses are worth most.
+        Names of all servers in the order in which they are filled; by default those first
+        that would gain most if they alone stored everything.
     """
     curvatures: list[float] = []
 
@@ -206,9 +223,9 @@ def successive_modular(
         curvatures.append(part.curvature)
         return modular_curves(part, capacity)
 
-    clauses = build_clauses(instance)
     deadline = Deadline.after(time_limit)
-    stored = _one_server_after_the_other(instance, clauses, curves_of, deadline, order)
+    rows = LayerRows.of(instance)
+    stored = _one_server_after_the_other(rows, curves_of, deadline, order)
     return Outcome(
         stop_reason=StopReason.TIME_LIMIT if deadline.passed else StopReason.COMPLETED,
         placement=Placement(stored),
@@ -218,8 +235,7 @@ def successive_modular(
 
 
 def _one_server_after_the_other(
-    instance: Instance,
-    clauses: Clauses,
+    rows: LayerRows,
     curves_of: CurvesOf,
     deadline: Deadline,
     order: Sequence[str] | None,
@@ -227,13 +243,13 @@ def _one_server_after_the_other(
     num_bins: int | None = None,
     threads: int = 1,
 ) -> NDArray[np.bool_]:
+    instance = rows.instance
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
-    for server in server_order(instance, clauses, order):
+    for server in server_order(instance, order):
         if deadline.passed:
             break
         stored[server] = best_response(
-            instance,
-            clauses,
+            rows,
             stored,
             server,
             curves_of,
@@ -245,8 +261,7 @@ def _one_server_after_the_other(
 
 
 def best_response(
-    instance: Instance,
-    clauses: Clauses,
+    rows: LayerRows,
     stored: NDArray[np.bool_],
     server: int,
     curves_of: CurvesOf,
@@ -260,13 +275,14 @@ def best_response(
     As exact as the curves are; ``num_bins`` as in :func:`~instances.structure.curves.add`. When
     time is up, layers that were not reached are left out.
     """
+    instance = rows.instance
     capacity = int(instance.capacity_bytes[server])
-    part = residual_of(clauses, stored, server)
+    problem = ServerProblem(rows, stored, server)
 
     def curves_of_layer(layer: int) -> list[Curve]:
         if deadline.passed:
             return []
-        return curves_of(layer_part(part, layer, instance.expert_bytes), capacity)
+        return curves_of(problem.layer(layer), capacity)
 
     curves = chain.from_iterable(mapped(curves_of_layer, range(instance.num_layers), threads))
     total = add_all(list(curves), capacity, deadline, num_bins=num_bins)
@@ -276,8 +292,8 @@ def best_response(
     return chosen
 
 
-def server_order(instance: Instance, clauses: Clauses, order: Sequence[str] | None) -> list[int]:
-    """Return server indices in the given order, or those first whose clauses are worth most.
+def server_order(instance: Instance, order: Sequence[str] | None) -> list[int]:
+    """Return server indices in the given order, or those first that would gain most alone.
 
     Raises
     ------
@@ -285,10 +301,7 @@ def server_order(instance: Instance, clauses: Clauses, order: Sequence[str] | No
         When the order does not list every server once.
     """
     if order is None:
-        worth = np.bincount(
-            clauses.server_set, weights=clauses.weight, minlength=clauses.server_sets.shape[0]
-        )
-        return [int(n) for n in np.argsort(-(worth @ clauses.server_sets), kind="stable")]
+        return servers_by_worth(instance)
     if sorted(order) != sorted(instance.server_names):
         raise InputError(
             "order", f"{list(order)} does not list every server once: {instance.server_names}"
@@ -343,14 +356,9 @@ def _hull_ratio(instance: Instance) -> float | None:
 
 def _modular_ratio(instance: Instance) -> float | None:
     if instance.top_k > 1 and instance.num_servers == 1:
-        everything = residual_of(
-            build_clauses(instance), np.zeros((1, instance.num_experts), dtype=np.bool_), 0
-        )
-        parts = (
-            layer_part(everything, layer, instance.expert_bytes)
-            for layer in range(instance.num_layers)
-        )
-        return 1.0 - max(part.curvature for part in parts)
+        nothing = np.zeros((1, instance.num_experts), dtype=np.bool_)
+        problem = ServerProblem(LayerRows.of(instance), nothing, 0)
+        return 1.0 - max(problem.layer(layer).curvature for layer in range(instance.num_layers))
     return _ratio(instance)
 
 

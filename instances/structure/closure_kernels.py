@@ -5,14 +5,21 @@
 | c, e | clause (a set of experts with a weight), expert of the layer |
 | entry | one (clause, expert) incidence, in clause order |
 | flow | flow[entry]: the part of the clause's weight that its expert carries |
-| load, room | what an expert carries; what it may carry, price times bytes |
+| load | load[e]: what an expert carries of all clauses |
+| excess | excess[e]: what it carries beyond price times bytes |
 | block | experts between two neighbouring sets of the sweep, a slice of ``order`` |
+| reach | bit matrix, rows of 64-bit words: who can hand weight to whom within some clause |
 
 The closure problem max v(C) - p bytes(C) is a minimum cut. Its flow is a way to split the weight of
 every clause among its own experts. Overloaded experts hand weight to experts with room, through the
 clauses that they share; what cannot be handed on belongs to the closure. So the graph has the
-experts as its only nodes.
+experts as its only nodes, and clauses are only read in one pass after the other.
+
+The flow of a block serves the two blocks that it splits into: clauses of the first half load that
+half alone, and the others load nothing in it (docs/theory.md, section 3).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -20,6 +27,36 @@ from numpy.typing import NDArray
 
 _ROUNDING = 1e-12
 """Share of a block's weight below which an excess is rounding."""
+
+_LEVELLINGS = 5
+"""Passes in which every clause evens out the loads of its experts, before the first cut."""
+
+_PUSHES = 30
+"""Passes that hand on weight between two exact looks at who can hand weight to whom."""
+
+
+class Layer(NamedTuple):
+    """Clauses as they are split and sorted into blocks; those of a block are neighbours.
+
+    A clause of a block has only the experts of the block, and at least two.
+    """
+
+    length: NDArray[np.int32]
+    bits: NDArray[np.uint32]
+    flow: NDArray[np.float64]
+    size: NDArray[np.float64]
+    load: NDArray[np.float64]
+
+
+class Block(NamedTuple):
+    """A slice of the experts, and its clauses."""
+
+    begin: int
+    end: int
+    clause: int
+    clause_end: int
+    entry: int
+    """The first clause's first."""
 
 
 @njit(cache=True)
@@ -44,139 +81,190 @@ def entries_of_experts(
 
 
 @njit(cache=True)
-def split_evenly(
-    clauses: NDArray[np.int64],
-    weight: NDArray[np.float64],
-    offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
-    block_of: NDArray[np.int64],
-    block: int,
-    room: NDArray[np.float64],
-    load: NDArray[np.float64],
-    flow: NDArray[np.float64],
+def split_weights(weight: NDArray[np.float64], layer: Layer) -> None:
+    """Give each clause's weight to its expert that is filled least so far, then even out."""
+    length, bits, flow, size, load = layer
+    ratio = np.zeros(size.shape[0])
+    entry = 0
+    for c in range(length.shape[0]):
+        least = entry
+        for other in range(entry, entry + length[c]):
+            flow[other] = 0.0
+            if ratio[bits[other]] < ratio[bits[least]]:
+                least = other
+        entry += length[c]
+        e = bits[least]
+        flow[least] = weight[c]
+        load[e] += weight[c]
+        ratio[e] = load[e] / size[e]
+    for _ in range(_LEVELLINGS):
+        entry = 0
+        for c in range(length.shape[0]):
+            full, least = entry, entry
+            most_filled, least_filled = -1.0, np.inf
+            for other in range(entry, entry + length[c]):
+                filled = ratio[bits[other]]
+                if filled > most_filled and flow[other] > 0.0:
+                    most_filled, full = filled, other
+                if filled < least_filled:
+                    least_filled, least = filled, other
+            entry += length[c]
+            if most_filled > least_filled:
+                e, f = bits[full], bits[least]
+                even = (load[e] * size[f] - load[f] * size[e]) / (size[e] + size[f])
+                amount = min(even, flow[full])
+                flow[full] -= amount
+                flow[least] += amount
+                load[e] -= amount
+                load[f] += amount
+                ratio[e] = load[e] / size[e]
+                ratio[f] = load[f] / size[f]
+
+
+@njit(cache=True)
+def find_reach(
+    block: Block, layer: Layer, place: NDArray[np.int64], reach: NDArray[np.uint64]
 ) -> None:
-    """Give each clause's weight to the expert of the block that is filled least so far."""
-    for position in range(clauses.shape[0]):
-        c = clauses[position]
-        chosen = np.int64(-1)
-        for entry in range(offsets[c], offsets[c + 1]):
-            e = bits[entry]
-            flow[entry] = 0.0
-            if block_of[e] == block and (
-                chosen < 0 or load[e] * room[bits[chosen]] < load[bits[chosen]] * room[e]
-            ):
-                chosen = np.int64(entry)
-        flow[chosen] = weight[c]
-        load[bits[chosen]] += weight[c]
+    """Find out who can hand weight to whom in a block: within any clause that loads the giver.
+
+    Rows and bits of ``reach`` are places within the block; ``place[e]`` is the expert's.
+    """
+    length, bits, flow = layer.length, layer.bits, layer.flow
+    words = reach.shape[1]
+    members = np.empty(words, np.uint64)
+    reach[:] = np.uint64(0)
+    entry = block.entry
+    for c in range(block.clause, block.clause_end):
+        end = entry + length[c]
+        members[:] = np.uint64(0)
+        for other in range(entry, end):
+            i = place[bits[other]]
+            members[i >> 6] |= np.uint64(1) << np.uint64(i & 63)
+        for other in range(entry, end):
+            if flow[other] > 0.0:
+                i = place[bits[other]]
+                for w in range(words):
+                    reach[i, w] |= members[w]
+        entry = end
 
 
 @njit(cache=True)
 def distances_to_room(
     members: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    entries: NDArray[np.int64],
-    clause_of: NDArray[np.int64],
-    clause_block: NDArray[np.int64],
-    block_of: NDArray[np.int64],
-    block: int,
-    room: NDArray[np.float64],
-    load: NDArray[np.float64],
-    flow: NDArray[np.float64],
+    reach: NDArray[np.uint64],
+    excess: NDArray[np.float64],
     slack: float,
     distance: NDArray[np.int64],
-    seen: NDArray[np.int64],
-    mark: int,
-    queue: NDArray[np.int64],
-) -> int:
-    """Search backwards from the experts with room; returns how many experts reach one.
+) -> bool:
+    """Count the steps from each expert to the nearest with room; -1 where there is no way.
 
-    ``queue`` then lists them by distance; the others keep distance -1.
+    Returns whether weight of some overloaded expert can get to one with room.
     """
-    tail = 0
-    for position in range(members.shape[0]):
-        e = members[position]
+    words = reach.shape[1]
+    frontier = np.zeros(words, np.uint64)
+    for i in range(members.shape[0]):
+        e = members[i]
         distance[e] = -1
-        if room[e] - load[e] > slack:
+        if excess[e] < -slack:
             distance[e] = 0
-            queue[tail] = e
-            tail += 1
-    head = 0
-    while head < tail:
-        e = queue[head]
-        head += 1
-        for h in range(begin[e], begin[e + 1]):
-            c = clause_of[entries[h]]
-            if clause_block[c] != block or seen[c] == mark:
+            frontier[i >> 6] |= np.uint64(1) << np.uint64(i & 63)
+    found = False
+    steps = 0
+    while frontier.any():
+        steps += 1
+        nearer = frontier.copy()
+        frontier[:] = np.uint64(0)
+        for i in range(members.shape[0]):
+            e = members[i]
+            if distance[e] >= 0:
                 continue
-            seen[c] = mark
-            for entry in range(offsets[c], offsets[c + 1]):
-                other = bits[entry]
-                if flow[entry] > 0.0 and block_of[other] == block and distance[other] < 0:
-                    distance[other] = distance[e] + 1
-                    queue[tail] = other
-                    tail += 1
-    return tail
+            for w in range(words):
+                if reach[i, w] & nearer[w]:
+                    distance[e] = steps
+                    frontier[i >> 6] |= np.uint64(1) << np.uint64(i & 63)
+                    found |= excess[e] > slack
+                    break
+    return found
 
 
 @njit(cache=True)
 def hand_on(
-    e: int,
-    offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    entries: NDArray[np.int64],
-    clause_of: NDArray[np.int64],
-    clause_block: NDArray[np.int64],
-    block_of: NDArray[np.int64],
-    block: int,
-    room: NDArray[np.float64],
-    load: NDArray[np.float64],
-    flow: NDArray[np.float64],
+    block: Block,
+    layer: Layer,
+    place: NDArray[np.int64],
+    excess: NDArray[np.float64],
+    distance: NDArray[np.int64],
+    reach: NDArray[np.uint64],
+) -> bool:
+    """Let overloaded experts hand weight to those one step nearer to room, clause by clause.
+
+    Returns whether any did. ``reach`` gets what is new; what is no longer so stays in it.
+    """
+    length, bits, flow = layer.length, layer.bits, layer.flow
+    moved = False
+    entry = block.entry
+    for c in range(block.clause, block.clause_end):
+        end = entry + length[c]
+        for giver in range(entry, end):
+            e = bits[giver]
+            if excess[e] <= 0.0 or flow[giver] <= 0.0 or distance[e] <= 0:
+                continue
+            for taker in range(entry, end):
+                f = bits[taker]
+                if distance[f] != distance[e] - 1:
+                    continue
+                amount = min(excess[e], flow[giver])
+                if distance[f] == 0:
+                    amount = min(amount, -excess[f])
+                if amount <= 0.0:
+                    continue
+                if flow[taker] == 0.0:
+                    for other in range(entry, end):
+                        i = place[bits[other]]
+                        reach[place[f], i >> 6] |= np.uint64(1) << np.uint64(i & 63)
+                flow[giver] -= amount
+                flow[taker] += amount
+                excess[e] -= amount
+                excess[f] += amount
+                moved = True
+                if excess[e] <= 0.0 or flow[giver] <= 0.0:
+                    break
+        entry = end
+    return moved
+
+
+@njit(cache=True)
+def balance(
+    block: Block,
+    layer: Layer,
+    members: NDArray[np.int64],
+    place: NDArray[np.int64],
+    excess: NDArray[np.float64],
+    slack: float,
+    reach: NDArray[np.uint64],
     distance: NDArray[np.int64],
 ) -> None:
-    """Hand the excess of an expert to experts that are one step nearer to one with room."""
-    for h in range(begin[e], begin[e + 1]):
-        excess = load[e] - room[e]
-        if excess <= 0.0:
+    """Hand weight on, along shortest ways to room, until no excess can move; ``reach`` is exact.
+
+    Every pass either moves excess or ends the search; their number is bounded, since rounding could
+    keep specks of weight moving.
+    """
+    for _ in range(10 * members.shape[0] + 100):
+        find_reach(block, layer, place, reach)
+        if not distances_to_room(members, reach, excess, slack, distance):
             return
-        entry = entries[h]
-        c = clause_of[entry]
-        if clause_block[c] != block or flow[entry] <= 0.0:
-            continue
-        for other_entry in range(offsets[c], offsets[c + 1]):
-            other = bits[other_entry]
-            if block_of[other] != block or distance[other] != distance[e] - 1:
-                continue
-            amount = min(excess, flow[entry])
-            if distance[other] == 0:
-                amount = min(amount, room[other] - load[other])
-            if amount <= 0.0:
-                continue
-            flow[entry] -= amount
-            flow[other_entry] += amount
-            load[e] -= amount
-            load[other] += amount
-            excess -= amount
-            if excess <= 0.0 or flow[entry] <= 0.0:
+        for _ in range(_PUSHES):
+            if not hand_on(block, layer, place, excess, distance, reach):
+                break
+            if not distances_to_room(members, reach, excess, slack, distance):
                 break
 
 
 @njit(cache=True)
 def overloaded_closure(
     members: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    entries: NDArray[np.int64],
-    clause_of: NDArray[np.int64],
-    clause_block: NDArray[np.int64],
-    block_of: NDArray[np.int64],
-    block: int,
-    room: NDArray[np.float64],
-    load: NDArray[np.float64],
-    flow: NDArray[np.float64],
+    reach: NDArray[np.uint64],
+    excess: NDArray[np.float64],
     slack: float,
     inside: NDArray[np.bool_],
     queue: NDArray[np.int64],
@@ -187,141 +275,76 @@ def overloaded_closure(
     marked ones is the weight of the clauses among them.
     """
     tail = 0
-    for position in range(members.shape[0]):
-        e = members[position]
-        inside[e] = load[e] - room[e] > slack
+    for i in range(members.shape[0]):
+        e = members[i]
+        inside[e] = excess[e] > slack
         if inside[e]:
-            queue[tail] = e
+            queue[tail] = i
             tail += 1
     head = 0
     while head < tail:
-        e = queue[head]
+        row = reach[queue[head]]
         head += 1
-        for h in range(begin[e], begin[e + 1]):
-            entry = entries[h]
-            c = clause_of[entry]
-            if clause_block[c] != block or flow[entry] <= 0.0:
-                continue
-            for other_entry in range(offsets[c], offsets[c + 1]):
-                other = bits[other_entry]
-                if block_of[other] == block and not inside[other]:
-                    inside[other] = True
-                    queue[tail] = other
-                    tail += 1
+        for i in range(members.shape[0]):
+            if not inside[members[i]] and row[i >> 6] & (np.uint64(1) << np.uint64(i & 63)):
+                inside[members[i]] = True
+                queue[tail] = i
+                tail += 1
     return tail
 
 
 @njit(cache=True)
-def balance(
-    members: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    entries: NDArray[np.int64],
-    clause_of: NDArray[np.int64],
-    clause_block: NDArray[np.int64],
-    block_of: NDArray[np.int64],
-    block: int,
-    room: NDArray[np.float64],
-    load: NDArray[np.float64],
-    flow: NDArray[np.float64],
-    slack: float,
-    distance: NDArray[np.int64],
-    seen: NDArray[np.int64],
-    mark: int,
-    queue: NDArray[np.int64],
-) -> int:
-    """Hand weight on, along shortest ways to room, until no excess can move; returns the last mark.
-
-    Every sweep either moves excess or ends the search; their number is bounded, since rounding
-    could keep specks of weight moving.
-    """
-    for _ in range(10 * members.shape[0] + 100):
-        mark += 1
-        reached = distances_to_room(
-            members,
-            offsets,
-            bits,
-            begin,
-            entries,
-            clause_of,
-            clause_block,
-            block_of,
-            block,
-            room,
-            load,
-            flow,
-            slack,
-            distance,
-            seen,
-            mark,
-            queue,
-        )
-        moved = False
-        for position in range(reached - 1, -1, -1):
-            e = queue[position]
-            if distance[e] > 0 and load[e] - room[e] > slack:
-                moved = True
-                hand_on(
-                    e,
-                    offsets,
-                    bits,
-                    begin,
-                    entries,
-                    clause_of,
-                    clause_block,
-                    block_of,
-                    block,
-                    room,
-                    load,
-                    flow,
-                    distance,
-                )
-        if not moved:
-            break
-    return mark
-
-
-@njit(cache=True)
-def put_first(
-    lo: int,
-    hi: int,
-    clo: int,
-    chi: int,
-    inside: NDArray[np.bool_],
-    order: NDArray[np.int64],
-    block_of: NDArray[np.int64],
-    clauses: NDArray[np.int64],
-    clause_block: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
-) -> tuple[int, int]:
+def split_block(
+    block: Block, layer: Layer, order: NDArray[np.int64], inside: NDArray[np.bool_]
+) -> tuple[Block, Block]:
     """Split a block: marked experts come first, and with them the clauses that lack no other.
 
-    Returns where the second half of the experts and of the clauses begins.
+    Clauses of the second half lose the marked experts, who carry nothing of them; those with a
+    single expert left have nothing to split any more, and are dropped.
     """
-    middle = lo
-    for position in range(lo, hi):
+    length, bits, flow = layer.length, layer.bits, layer.flow
+    middle = block.begin
+    for position in range(block.begin, block.end):
         e = order[position]
         if inside[e]:
             order[position], order[middle] = order[middle], e
             middle += 1
-    for position in range(middle, hi):
-        block_of[order[position]] = middle
-    clause_middle = clo
-    for position in range(clo, chi):
-        c = clauses[position]
-        within = True
-        for entry in range(offsets[c], offsets[c + 1]):
-            if block_of[bits[entry]] == middle:
-                within = False
-                break
-        if within:
-            clauses[position], clauses[clause_middle] = clauses[clause_middle], c
-            clause_middle += 1
-        else:
-            clause_block[c] = middle
-    return middle, clause_middle
+    first_clause, first_entry = block.clause, block.entry
+    later_length = np.empty(block.clause_end - block.clause, np.int32)
+    later_clause, later_entry = 0, 0
+    entries = 0
+    for c in range(block.clause, block.clause_end):
+        entries += length[c]
+    later_bits = np.empty(entries, np.uint32)
+    later_flow = np.empty(entries)
+    entry = block.entry
+    for c in range(block.clause, block.clause_end):
+        size = length[c]
+        outside = 0
+        for other in range(entry, entry + size):
+            if not inside[bits[other]]:
+                later_bits[later_entry + outside] = bits[other]
+                later_flow[later_entry + outside] = flow[other]
+                outside += 1
+        if outside == 0:
+            for other in range(entry, entry + size):
+                bits[first_entry] = bits[other]
+                flow[first_entry] = flow[other]
+                first_entry += 1
+            length[first_clause] = size
+            first_clause += 1
+        elif outside > 1:
+            later_length[later_clause] = outside
+            later_clause += 1
+            later_entry += outside
+        entry += size
+    length[first_clause : first_clause + later_clause] = later_length[:later_clause]
+    bits[first_entry : first_entry + later_entry] = later_bits[:later_entry]
+    flow[first_entry : first_entry + later_entry] = later_flow[:later_entry]
+    return (
+        Block(block.begin, middle, block.clause, first_clause, block.entry),
+        Block(middle, block.end, first_clause, first_clause + later_clause, first_entry),
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -338,91 +361,45 @@ def hull_order(
     more, and the block is one segment of the hull, or a closure splits it in two.
     """
     num_experts = sizes.shape[0]
-    num_clauses = weight.shape[0]
-    begin, entries, clause_of = entries_of_experts(offsets, bits, num_experts)
     order = np.arange(num_experts)
-    block_of = np.zeros(num_experts, np.int64)
-    clauses = np.arange(num_clauses)
-    clause_block = np.zeros(num_clauses, np.int64)
     ends = np.zeros(num_experts, np.bool_)
-    room = np.zeros(num_experts)
-    load = np.zeros(num_experts)
-    flow = np.zeros(bits.shape[0])
+    if num_experts == 0:
+        return order, ends
+    layer = Layer(
+        np.diff(offsets).astype(np.int32),
+        bits.astype(np.uint32),
+        np.empty(bits.shape[0]),
+        sizes.astype(np.float64),
+        np.zeros(num_experts),
+    )
+    split_weights(weight, layer)
+    excess = np.zeros(num_experts)
     distance = np.zeros(num_experts, np.int64)
-    queue = np.empty(num_experts, np.int64)
-    seen = np.full(num_clauses, -1, np.int64)
+    place = np.zeros(num_experts, np.int64)
     inside = np.zeros(num_experts, np.bool_)
-    mark = 0
-    stack = np.empty((num_experts + 1, 4), np.int64)
-    stack[0] = np.array([0, num_experts, 0, num_clauses])
-    depth = 1 if num_experts else 0
-    while depth > 0:
-        depth -= 1
-        lo, hi, clo, chi = stack[depth]
-        ends[hi - 1] = True
-        members = order[lo:hi]
-        inner = clauses[clo:chi]
-        if hi - lo == 1 or chi == clo:
+    queue = np.empty(num_experts, np.int64)
+    blocks = [Block(0, num_experts, 0, weight.shape[0], 0)]
+    while blocks:
+        block = blocks.pop()
+        ends[block.end - 1] = True
+        members = order[block.begin : block.end]
+        total = layer.load[members].sum()
+        if members.shape[0] == 1 or total <= 0.0:
             continue
-        total = 0.0
-        for position in range(inner.shape[0]):
-            total += weight[inner[position]]
-        block_bytes = 0
-        for position in range(members.shape[0]):
-            block_bytes += sizes[members[position]]
-        for position in range(members.shape[0]):
-            e = members[position]
-            room[e] = total * (sizes[e] / block_bytes)
-            load[e] = 0.0
+        price = total / layer.size[members].sum()
         slack = _ROUNDING * total
-        split_evenly(inner, weight, offsets, bits, block_of, lo, room, load, flow)
-        mark = balance(
-            members,
-            offsets,
-            bits,
-            begin,
-            entries,
-            clause_of,
-            clause_block,
-            block_of,
-            lo,
-            room,
-            load,
-            flow,
-            slack,
-            distance,
-            seen,
-            mark,
-            queue,
-        )
-        count = overloaded_closure(
-            members,
-            offsets,
-            bits,
-            begin,
-            entries,
-            clause_of,
-            clause_block,
-            block_of,
-            lo,
-            room,
-            load,
-            flow,
-            slack,
-            inside,
-            queue,
-        )
+        place[members] = np.arange(members.shape[0])
+        excess[members] = layer.load[members] - price * layer.size[members]
+        reach = np.empty((members.shape[0], (members.shape[0] + 63) // 64), np.uint64)
+        balance(block, layer, members, place, excess, slack, reach, distance)
+        layer.load[members] = excess[members] + price * layer.size[members]
+        count = overloaded_closure(members, reach, excess, slack, inside, queue)
         gained = 0.0
-        for position in range(members.shape[0]):
-            e = members[position]
+        for e in members:
             if inside[e]:
-                gained += load[e] - room[e]
-        if count == 0 or count == hi - lo or gained <= slack:
-            continue
-        middle, clause_middle = put_first(
-            lo, hi, clo, chi, inside, order, block_of, clauses, clause_block, offsets, bits
-        )
-        stack[depth] = np.array([lo, middle, clo, clause_middle])
-        stack[depth + 1] = np.array([middle, hi, clause_middle, chi])
-        depth += 2
+                gained += excess[e]
+        if 0 < count < members.shape[0] and gained > slack:
+            first, second = split_block(block, layer, order, inside)
+            blocks.append(first)
+            blocks.append(second)
     return order, ends

@@ -14,7 +14,7 @@ from instances.placement import Placement
 from instances.problem import Instance, Model
 from instances.registry import run
 from instances.result import StopReason
-from instances.structure.clauses import build_clauses
+from instances.structure.server_problem import LayerRows
 from instances.structure.tables import exact_curves
 from tests.heuristics.test_baselines import one_layer, solve
 from tests.strategies import random_instance
@@ -265,13 +265,12 @@ def test_no_order_and_no_number_of_passes_over_single_servers_helps(
     possible = evaluate(instance, spread)
     assert possible.feasible
     assert possible.saving_ms >= 1 - 1e-12
-    clauses = build_clauses(instance)
+    rows = LayerRows.of(instance)
     for order in itertools.permutations(range(servers)):
         stored = np.zeros((servers, instance.num_experts), dtype=np.bool_)
         for server in 3 * order:
-            stored[server] = best_response(
-                instance, clauses, stored, server, exact_curves, Deadline.after(None)
-            )
+            deadline = Deadline.after(None)
+            stored[server] = best_response(rows, stored, server, exact_curves, deadline)
             saving = evaluate(instance, Placement(stored)).saving_ms
             assert saving <= most * (1 + 1e-12)
     saving = evaluate(instance, solve("successive-dp", instance)).saving_ms
