@@ -17,6 +17,54 @@ from numpy.typing import NDArray
 
 
 @njit(cache=True)
+def _keep_best(
+    score: NDArray[np.float64],
+    top: NDArray[np.float64],
+    near: NDArray[np.float64],
+    expert: NDArray[np.int32],
+    choices: NDArray[np.int32],
+) -> None:
+    """Fill in the experts of the highest scores, ascending; of equal scores the first expert's.
+
+    Hardly a branch depends on a score, since half of those would be guessed wrong: the K-th largest
+    of the maxima of 2 K blocks is a score that K experts reach; of the few that reach it, those
+    stay that fewer than K others beat.
+    """
+    num_experts, top_k, num_blocks = score.shape[0], choices.shape[0], top.shape[0]
+    whole = num_experts - num_experts % num_blocks
+    for j in range(num_blocks):
+        top[j] = score[j]
+    for first in range(num_blocks, whole, num_blocks):
+        for j in range(num_blocks):
+            value = score[first + j]
+            top[j] = value if value > top[j] else top[j]
+    for e in range(whole, num_experts):
+        top[e - whole] = max(top[e - whole], score[e])
+    low = -np.inf
+    for j in range(num_blocks):
+        at_least = 0
+        for i in range(num_blocks):
+            at_least += top[i] >= top[j]
+        if at_least >= top_k:
+            low = max(low, top[j])
+    num_near = np.int64(0)
+    for e in range(num_experts):
+        near[num_near] = score[e]
+        expert[num_near] = e
+        num_near += score[e] >= low
+    place = np.int64(0)
+    for a in range(num_near):
+        beaten_by = 0
+        for b in range(a):
+            beaten_by += near[b] >= near[a]
+        for b in range(a + 1, num_near):
+            beaten_by += near[b] > near[a]
+        if beaten_by < top_k:
+            choices[place] = expert[a]
+            place += 1
+
+
+@njit(cache=True)
 def choose(
     hidden: NDArray[np.float64],
     weight: NDArray[np.float64],
@@ -26,12 +74,12 @@ def choose(
     index: NDArray[np.uint16],
     choices: NDArray[np.int32],
 ) -> None:
-    """Fill in the experts of the highest scores, ascending; of equal scores the first expert's."""
+    """Fill in the experts that each token chooses, ascending."""
     num_experts = weight.shape[1]
-    top_k = choices.shape[1]
     score = np.empty(num_experts)
-    best = np.empty(top_k)  # descending
-    expert = np.empty(top_k, dtype=np.int32)
+    top = np.empty(min(2 * choices.shape[1], num_experts))
+    near = np.empty(num_experts)
+    expert = np.empty(num_experts, dtype=np.int32)
     for t in range(choices.shape[0]):
         u = user[t]
         for e in range(num_experts):
@@ -40,21 +88,6 @@ def choose(
             factor = hidden[t, r]
             for e in range(num_experts):
                 score[e] += factor * weight[r, e]
-        best[:] = -np.inf
         for e in range(num_experts):
-            value = score[e] + noise[index[t, e]]
-            if value > best[top_k - 1]:
-                k = top_k - 1
-                while k > 0 and value > best[k - 1]:
-                    best[k] = best[k - 1]
-                    expert[k] = expert[k - 1]
-                    k -= 1
-                best[k] = value
-                expert[k] = e
-        for k in range(top_k):
-            choice = expert[k]
-            place = k
-            while place > 0 and choices[t, place - 1] > choice:
-                choices[t, place] = choices[t, place - 1]
-                place -= 1
-            choices[t, place] = choice
+            score[e] += noise[np.uint64(index[t, e])]  # without a sign: none counts from the end
+        _keep_best(score, top, near, expert, choices[t])
