@@ -41,6 +41,30 @@ def grouped(
 
 
 @njit(cache=True)
+def holders_of(
+    stored: NDArray[np.bool_], server: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List the other servers that store each expert: CSR offsets (X + 1,), and servers ascending."""
+    num_servers, num_experts = stored.shape
+    offsets = np.zeros(num_experts + 1, np.int64)
+    for n in range(num_servers):
+        if n != server:
+            for x in range(num_experts):
+                offsets[x + 1] += stored[n, x]
+    for x in range(num_experts):
+        offsets[x + 1] += offsets[x]
+    cursor = offsets[:-1].copy()
+    holders = np.empty(offsets[num_experts], np.int64)
+    for n in range(num_servers):
+        if n != server:
+            for x in range(num_experts):
+                if stored[n, x]:
+                    holders[cursor[x]] = n
+                    cursor[x] += 1
+    return offsets, holders
+
+
+@njit(cache=True)
 def rates_of_users(
     row_user: NDArray[np.int32],
     row_layer: NDArray[np.int32],

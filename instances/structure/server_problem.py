@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instances.problem import Instance
-from instances.structure.server_kernels import Demand, grouped, layer_steps, rates_of_users
+from instances.structure.server_kernels import (
+    Demand,
+    grouped,
+    holders_of,
+    layer_steps,
+    rates_of_users,
+)
 from instances.structure.tables import LayerPart
 
 
@@ -59,9 +65,6 @@ class ServerProblem:
 
     def __init__(self, rows: LayerRows, stored: NDArray[np.bool_], server: int) -> None:
         instance = rows.instance
-        others = stored.copy()
-        others[server] = False
-        experts, holders = np.nonzero(others.T)
         self.rows = rows
         self.demand = Demand(
             row_user=instance.demand_user,
@@ -75,8 +78,7 @@ class ServerProblem:
             local_experts=instance.local_experts,
         )
         self.server = server
-        self.holders = holders.astype(np.int64)
-        self.copies = np.searchsorted(experts, np.arange(instance.num_experts + 1)).astype(np.int64)
+        self.copies, self.holders = holders_of(np.ascontiguousarray(stored), server)
 
     def layer(self, layer: int) -> LayerPart:
         """Return the steps of one layer that the server can gain, by the experts they need."""
