@@ -44,7 +44,7 @@ def grouped(
 def holders_of(
     stored: NDArray[np.bool_], server: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """List the other servers that store each expert: CSR offsets (X + 1,), and servers ascending."""
+    """List the other servers that store each expert, ascending; CSR, offsets first."""
     num_servers, num_experts = stored.shape
     offsets = np.zeros(num_experts + 1, np.int64)
     for n in range(num_servers):
