@@ -2,9 +2,12 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.commands.output import print_columns, print_json
+
+if TYPE_CHECKING:
+    from instances.registry import Algorithm, Registry
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -54,10 +57,19 @@ def _models() -> list[dict[str, Any]]:
     ]
 
 
+def _registry(group: str) -> "Registry[Algorithm]":
+    """Return one kind of methods, without loading the others."""
+    if group == "heuristics":
+        from heuristics import HEURISTICS
+
+        return HEURISTICS
+    from formulations import BOUNDS, EXACT
+
+    return {"exact": EXACT, "bounds": BOUNDS}[group]
+
+
 def _methods(group: str) -> Callable[[], list[dict[str, Any]]]:
     def entries() -> list[dict[str, Any]]:
-        from bench.algorithms import GROUPS
-
         return [
             {
                 "name": algorithm.name,
@@ -77,7 +89,7 @@ def _methods(group: str) -> Callable[[], list[dict[str, Any]]]:
                 "takes_start": algorithm.takes_start,
                 "parameters": algorithm.parameters,
             }
-            for algorithm in GROUPS[group]
+            for algorithm in _registry(group)
         ]
 
     return entries
