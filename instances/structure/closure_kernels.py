@@ -351,7 +351,7 @@ def split_block(
 def hull_order(
     weight: NDArray[np.float64],
     offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
+    bits: NDArray[np.int32],
     sizes: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Sort experts so that the breakpoints of the concave hull of v over bytes are prefixes.

@@ -32,14 +32,14 @@ class JointLayer:
     servers
         Its server set as a bit mask, server m being bit m; int64 (C,).
     offsets, bits
-        Its experts as indices into ``experts``; int64 (C + 1,), (any,).
+        Its experts as indices into ``experts``; int64 (C + 1,), int32 (any,).
     """
 
     experts: NDArray[np.int64]
     weight: NDArray[np.float64]
     servers: NDArray[np.int64]
     offsets: NDArray[np.int64]
-    bits: NDArray[np.int64]
+    bits: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

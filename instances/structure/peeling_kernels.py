@@ -4,14 +4,31 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from instances.structure.closure_kernels import entries_of_experts
+
+@njit(cache=True)
+def clauses_of_experts(
+    offsets: NDArray[np.int64], bits: NDArray[np.int32], num_experts: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """List the clauses of each expert, ascending; CSR, offsets first."""
+    begin = np.zeros(num_experts + 1, np.int64)
+    for h in range(bits.shape[0]):
+        begin[bits[h] + 1] += 1
+    for e in range(num_experts):
+        begin[e + 1] += begin[e]
+    cursor = begin[:-1].copy()
+    clauses = np.empty(bits.shape[0], np.uint32)
+    for c in range(offsets.shape[0] - 1):
+        for h in range(offsets[c], offsets[c + 1]):
+            clauses[cursor[bits[h]]] = c
+            cursor[bits[h]] += 1
+    return begin, clauses
 
 
 @njit(cache=True, nogil=True)
 def peel(
     weight: NDArray[np.float64],
     offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
+    bits: NDArray[np.int32],
     sizes: NDArray[np.int64],
     order: NDArray[np.int64],
     ends: NDArray[np.bool_],
@@ -22,7 +39,7 @@ def peel(
     """
     num_experts = sizes.shape[0]
     num_clauses = weight.shape[0]
-    begin, entries, clause_of = entries_of_experts(offsets, bits, num_experts)
+    begin, clauses = clauses_of_experts(offsets, bits, num_experts)
     place = np.empty(num_experts, np.int64)
     segment = np.empty(num_experts, np.int64)
     start = 0
@@ -53,7 +70,7 @@ def peel(
             order[worst] = order[back]
             order[back] = gone
             for h in range(begin[gone], begin[gone + 1]):
-                c = clause_of[entries[h]]
+                c = clauses[h]
                 if alive[c] and clause_segment[c] == start:
                     alive[c] = False
                     for entry in range(offsets[c], offsets[c + 1]):

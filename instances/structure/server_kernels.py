@@ -135,7 +135,7 @@ class Steps(NamedTuple):
 
     weight: NDArray[np.float64]
     offsets: NDArray[np.int64]
-    bits: NDArray[np.int64]
+    bits: NDArray[np.int32]
     keys: NDArray[np.uint64]
     slots: NDArray[np.int64]
 
@@ -173,7 +173,7 @@ def _longer(values: NDArray[Any], count: int, size: int) -> NDArray[Any]:
 
 
 @njit(cache=True)
-def _equal(values: NDArray[np.int64], start: int, stop: int, other: int, other_stop: int) -> bool:
+def _equal(values: NDArray[np.int32], start: int, stop: int, other: int, other_stop: int) -> bool:
     """Tell whether two slices are equal."""
     same = stop - start == other_stop - other
     length = stop - start if same else 0
@@ -191,7 +191,7 @@ def layer_steps(
     first_in_model: int,
     top_k: int,
     server: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
     """List the steps of one layer's rows that a server can gain; equal sets are one step.
 
     ``copies`` and ``holders`` are the other servers that store each expert of the layer (CSR),
@@ -209,7 +209,7 @@ def layer_steps(
     steps = Steps(
         np.empty(0),
         np.zeros(1, np.int64),
-        np.empty(0, np.int64),
+        np.empty(0, np.int32),
         np.empty(0, np.uint64),
         np.empty(0, np.int64),
     )
@@ -347,8 +347,8 @@ def _with_singles(
     alone: NDArray[np.float64],
     weight: NDArray[np.float64],
     offsets: NDArray[np.int64],
-    bits: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    bits: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]]:
     """Put the steps of single experts in front, and number the experts that any step needs."""
     rank = np.zeros(alone.shape[0], np.int64)
     singles = 0
@@ -362,7 +362,7 @@ def _with_singles(
     rank[wanted] = np.arange(wanted.shape[0])
     all_weights = np.empty(singles + weight.shape[0])
     all_offsets = np.empty(singles + weight.shape[0] + 1, np.int64)
-    all_bits = np.empty(singles + bits.shape[0], np.int64)
+    all_bits = np.empty(singles + bits.shape[0], np.int32)
     count = 0
     for e in range(alone.shape[0]):
         if alone[e] > 0.0:

@@ -79,14 +79,14 @@ class LayerPart:
     weight
         Gain of each clause, ms per token; float64 (C,).
     offsets, bits
-        What it lacks, as indices into ``wanted``; int64 (C + 1,), (any,).
+        What it lacks, as indices into ``wanted``; int64 (C + 1,), int32 (any,).
     """
 
     wanted: NDArray[np.int64]
     sizes: NDArray[np.int64]
     weight: NDArray[np.float64]
     offsets: NDArray[np.int64]
-    bits: NDArray[np.int64]
+    bits: NDArray[np.int32]
 
     @property
     def is_additive(self) -> bool:
@@ -129,7 +129,7 @@ def layer_part(part: Residual, layer: int, expert_bytes: NDArray[np.int64]) -> L
         sizes=expert_bytes[wanted],
         weight=part.weight[begin:end],
         offsets=offsets - offsets[0],
-        bits=(np.cumsum(is_wanted) - 1)[within],
+        bits=(np.cumsum(is_wanted) - 1).astype(np.int32)[within],
     )
 
 
