@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 REPORT_DIR ?= report
 
-.PHONY: report test test-all bench lint clean
+.PHONY: report test test-all bench peers lint clean
 
 # A run in which some attempt ended in error (exit code 1) is still worth a report, which names it.
 report: .venv/stamp
@@ -23,6 +23,12 @@ test-all: .venv/stamp
 bench: .venv/stamp
 	$(BIN)/python -m pytest bench --benchmark-only --benchmark-sort=name \
 		--benchmark-columns=median,min,max,rounds
+
+# Against other tools, submodlib among them, which only this needs.
+peers: .venv/stamp
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
+	mkdir -p $(REPORT_DIR)
+	$(BIN)/python -m bench.peers --json $(REPORT_DIR)/peers.json
 
 lint: .venv/stamp
 	$(BIN)/ruff check .

@@ -1,0 +1,155 @@
+"""Compare with other tools and print one table of ratios.
+
+    python -m bench.peers                                  every comparison; several minutes
+    python -m bench.peers --only evaluation greedy --json peers.json
+    python -m bench.peers --only evaluation --rows 1000000 10000000
+
+Times are the best of several repeats, both sides in turn, on one thread; wall clock, and in
+brackets the ratio of processor times, which is the fairer one on a machine that others use. A ratio
+above 1 means that moeplace is faster. Where results differ the program ends with an error. What is
+not installed is listed as such: ``pip install 'moeplace[peers]'``.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench.formats import seconds_text
+from bench.peers import (
+    certificate,
+    closures,
+    convolution,
+    evaluation,
+    exact,
+    greedy,
+    knapsack,
+    startup,
+)
+from bench.peers.document import write
+from bench.peers.race import DisagreementError, Row
+
+SIZES = ("toy", "full")
+
+Compare = Callable[[str], Iterator[Row]]
+
+MODULES: tuple[ModuleType, ...] = (
+    evaluation,
+    greedy,
+    knapsack,
+    convolution,
+    closures,
+    exact,
+    certificate,
+    startup,
+)
+"""In the order of the table."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, write; 1 when some result differs from the peer's."""
+    arguments = _parser().parse_args(argv)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    rows: list[Row] = []
+    wrong: list[str] = []
+    for module in MODULES:
+        if module.NAME not in arguments.only:
+            continue
+        compare = cast(Compare, module.compare)
+        if module is evaluation:
+            compare = partial(evaluation.compare, rows=arguments.rows)
+        try:
+            for row in compare(arguments.size):
+                print(f"{row.comparison}: {row.case}: {row.peer}", file=sys.stderr)
+                rows.append(row)
+        except DisagreementError as error:
+            wrong.append(f"{module.NAME}: {error}")
+    console.print(table_of(rows))
+    if arguments.json:
+        write(arguments.json, rows, arguments.size)
+    for line in wrong:
+        print(f"error: results differ: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+WIDTH = 160
+"""Columns of the table where the output is not a terminal."""
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    """Lay the rows out, those of one comparison and instance together."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("instance")
+    table.add_column("moeplace")
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("instead")
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("ratio (CPU)", justify="right", no_wrap=True)
+    table.add_column("checked")
+    shown = ""
+    for row in rows:
+        table.add_row(
+            row.case if row.case != shown else "",
+            row.ours,
+            "" if row.ours_s is None else seconds_text(row.ours_s.wall),
+            row.peer,
+            "" if row.peer_s is None else f"{_more(row)}{seconds_text(row.peer_s.wall)}",
+            _ratios(row),
+            row.checked,
+        )
+        shown = row.case
+    return table
+
+
+def _more(row: Row) -> str:
+    return "" if row.finished else "> "
+
+
+def _ratios(row: Row) -> str:
+    """Return both ratios with three significant digits; nothing where nothing was measured."""
+    if math.isnan(row.ratio):
+        return ""
+    texts = []
+    for ratio in (row.ratio, row.cpu_ratio):
+        digits = max(0, 2 - math.floor(math.log10(ratio)))
+        texts.append(f"{_more(row)}{float(f'{ratio:.3g}'):,.{digits}f}")
+    return f"{texts[0]} ({texts[1]})"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="comparisons:\n"
+        + "\n".join(f"  {module.NAME:12} {module.SUMMARY}" for module in MODULES),
+    )
+    names = [module.NAME for module in MODULES]
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names, metavar="NAME", help="default: all"
+    )
+    parser.add_argument("--size", choices=SIZES, default="full", help="default: full")
+    parser.add_argument(
+        "--rows", nargs="+", type=_count, default=(), metavar="N", help="rows to evaluate, about"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    return parser
+
+
+def _count(text: str) -> int:
+    count = int(text.replace("_", "").replace(",", ""))
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of rows")
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main())
