@@ -7,6 +7,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+G_WIDTH = 512
+F_WIDTH = 64
+"""Values of g and of f whose sums are taken together: all of that stays in the fastest cache."""
+
 
 @njit(cache=True)
 def is_concave(f: NDArray[np.float64]) -> bool:
@@ -111,16 +115,40 @@ def smawk(
 def blocked(
     f: NDArray[np.float64], g: NDArray[np.float64], limit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Both arbitrary: all pairs, in blocks of f that stay in cache; O(len(f) len(g)) steps."""
+    """Both arbitrary: all pairs, in blocks that stay in cache; O(len(f) len(g)) steps.
+
+    In the inner loop there are maxima alone, several at a time. The index that attains each is
+    looked for afterwards, in the one block of f that had it.
+    """
     h = np.full(limit, -np.inf)
-    arg = np.zeros(limit, np.int64)
-    width = 512
-    for first in range(0, g.shape[0], width):
-        last = min(first + width, g.shape[0])
-        for i in range(min(f.shape[0], limit - first)):
-            for j in range(first, min(last, limit - i)):
-                value = f[i] + g[j]
-                if value > h[i + j]:
-                    h[i + j] = value
-                    arg[i + j] = i
+    arg = np.zeros(limit, np.int64)  # first index of that block
+    window = np.zeros(limit, np.int64)  # first index of the block of g
+    block = np.empty(G_WIDTH + F_WIDTH)
+    for first in range(0, g.shape[0], G_WIDTH):
+        last = min(first + G_WIDTH, g.shape[0])
+        values = g[first:last]
+        for begin in range(0, min(f.shape[0], limit - first), F_WIDTH):
+            end = min(begin + F_WIDTH, f.shape[0])
+            cells = min(end - begin + last - first - 1, limit - begin - first)
+            block[: end - begin + last - first - 1] = -np.inf
+            for i in range(begin, end):
+                raise_to(block[i - begin :], f[i], values)
+            for k in range(cells):
+                if block[k] > h[begin + first + k]:
+                    h[begin + first + k] = block[k]
+                    arg[begin + first + k] = begin
+                    window[begin + first + k] = first
+    for k in range(limit):
+        i = max(arg[k], k - min(window[k] + G_WIDTH, g.shape[0]) + 1)
+        while f[i] + g[k - i] != h[k]:
+            i += 1
+        arg[k] = i
     return h, arg
+
+
+@njit(cache=True, inline="always")
+def raise_to(block: NDArray[np.float64], value: float, g: NDArray[np.float64]) -> None:
+    """Raise each cell of a block to ``value + g``; without a branch, so that it is vectorised."""
+    for j in range(g.shape[0]):
+        total = value + g[j]
+        block[j] = total if total > block[j] else block[j]

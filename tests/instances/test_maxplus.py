@@ -34,7 +34,7 @@ def test_equals_the_naive_result(
     assert np.array_equal(f[arg] + g[np.arange(limit) - arg], h)
 
 
-@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 511, 512, 513, 2000])
+@pytest.mark.parametrize("size", [1, 2, 63, 64, 65, 255, 256, 257, 511, 512, 513, 1100, 2000])
 def test_all_forms_agree_across_sizes(size: int) -> None:
     rng = np.random.default_rng(size)
     rough = np.cumsum(rng.integers(0, 9, size)).astype(float)
@@ -45,7 +45,12 @@ def test_all_forms_agree_across_sizes(size: int) -> None:
     assert np.array_equal(convolve(rough, smooth, limit)[0], expected)
     assert np.array_equal(convolve(smooth, rough, limit)[0], expected)
     assert np.array_equal(smawk(rough, smooth, limit)[0], expected)
-    assert np.array_equal(blocked(rough, smooth, limit)[0], expected)
+    for f, g in ((rough, smooth), (smooth, rough), (rough, rough)):
+        most = f.size + g.size - 1
+        for length in (1, most // 2 + 1, most):
+            h, arg = blocked(f, g, length)
+            assert np.array_equal(h, naive(f, g, length))
+            assert np.array_equal(f[arg] + g[np.arange(length) - arg], h)
 
 
 def test_impossible_lengths_are_refused() -> None:
