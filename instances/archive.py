@@ -203,7 +203,10 @@ class _Stored:
     def __init__(self, source: IO[bytes], member: zipfile.ZipInfo) -> None:
         source.seek(member.header_offset + _LENGTHS_IN_LOCAL_HEADER)
         name, extra = struct.unpack("<HH", source.read(4))
-        source.seek(name + extra, os.SEEK_CUR)
+        begin = source.seek(name + extra, os.SEEK_CUR)
+        if begin + member.compress_size > source.seek(0, os.SEEK_END):
+            raise zipfile.BadZipFile(f"{member.filename!r} goes on beyond the end of the file")
+        source.seek(begin)
         self._source, self._member = source, member
         self._rest, self._crc = member.compress_size, 0
 

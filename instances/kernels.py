@@ -44,11 +44,12 @@ def _fill(
             best = min(best, near_ms[holders[h]])
         time[x] = best
         empty_time[x] = cloud
-    begin, end = np.searchsorted(local_experts, np.array([base, base + num_experts]))
+    begin = np.searchsorted(local_experts, base)
+    end = np.searchsorted(local_experts, base + num_experts)
     for x in local_experts[begin:end]:
         time[x] = local
         empty_time[x] = local
-    return end > begin
+    return bool(end > begin)
 
 
 @njit(cache=True)

@@ -8,6 +8,7 @@ from instances.families import mixed as _mixed  # noqa: F401
 from instances.families import adversarial as _adversarial  # noqa: F401
 from instances.families import expert_parallel as _expert_parallel  # noqa: F401
 from instances.families import knapsacks as _knapsacks  # noqa: F401
+from instances.families import scale as _scale  # noqa: F401
 from instances.families.spec import FAMILIES, Family, generate
 # isort: on
 
