@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from instances.placement import Placement
 from instances.problem import Instance
-from instances.structure.kernels import gather_rows, intern_itemsets, merge_weights, satisfied
+from instances.structure.kernels import (
+    gather_rows,
+    gathered,
+    intern_itemsets,
+    merge_weights,
+    satisfied,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +68,10 @@ class Clauses:
         ``itemsets`` is int64 (n,), in any order, with repetition; the offsets are int64 (n + 1,).
         """
         first = self.itemset_offsets[itemsets]
-        return gathered(self.itemset_experts, first, self.itemset_offsets[itemsets + 1] - first)
+        offsets, experts = gathered(
+            self.itemset_experts, first, self.itemset_offsets[itemsets + 1] - first
+        )
+        return offsets, experts
 
     def saving_ms(self, placement: Placement) -> float:
         """F(X) by the clauses, ms per token; agrees with the evaluator up to rounding."""
@@ -75,14 +84,6 @@ class Clauses:
             placement.stored,
         )
         return float(self.weight[met].sum())
-
-
-def gathered(
-    values: NDArray[np.int64], first: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Concatenate ``values[first[i] : first[i] + lengths[i]]``; returns offsets and values."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return offsets, values[np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)]
 
 
 def build_clauses(instance: Instance) -> Clauses:
@@ -100,6 +101,7 @@ def build_clauses(instance: Instance) -> Clauses:
         instance.local_experts,
     )
     row_layer, row_has_local, row_offsets, row_experts = rows
+    del rows
     row_itemset, first_row = intern_itemsets(row_layer, row_offsets, row_experts)
     order = np.argsort(row_layer[first_row], kind="stable")
     rank = np.empty_like(order)
@@ -107,7 +109,9 @@ def build_clauses(instance: Instance) -> Clauses:
     first_row = first_row[order]
     lengths = np.diff(row_offsets)[first_row]
     itemset_offsets, itemset_experts = gathered(row_experts, row_offsets[first_row], lengths)
-    row_itemset = np.where(row_itemset >= 0, rank[row_itemset], -1) if order.size else row_itemset
+    itemset_layer = row_layer[first_row].astype(np.int64)
+    row_itemset = np.append(rank, -1)[row_itemset]
+    del row_experts, row_offsets  # a good part of what millions of rows need
 
     server_sets, step_offsets, step_set, step_ms, local_step_ms = _threshold_steps(instance)
     weight, server_set, itemset = merge_weights(
@@ -122,7 +126,7 @@ def build_clauses(instance: Instance) -> Clauses:
         order.size,
         server_sets.shape[0],
     )
-    itemset_layer = row_layer[first_row]
+    first_itemset = np.searchsorted(itemset_layer, np.arange(instance.num_layers + 1))
     return Clauses(
         weight=weight,
         server_set=server_set,
@@ -131,9 +135,7 @@ def build_clauses(instance: Instance) -> Clauses:
         itemset_layer=itemset_layer,
         itemset_offsets=itemset_offsets,
         itemset_experts=itemset_experts,
-        layer_clause_offset=np.searchsorted(
-            itemset_layer[itemset], np.arange(instance.num_layers + 1)
-        ).astype(np.int64),
+        layer_clause_offset=np.searchsorted(itemset, first_itemset).astype(np.int64),
     )
 
 

@@ -17,13 +17,13 @@ def gather_rows(
     model_expert_offset: NDArray[np.int64],
     local_offsets: NDArray[np.int64],
     local_experts: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int32]]:
     """Give layers and experts global numbers, drop local experts, sort the experts of each row."""
     num_rows = row_user.shape[0]
-    layer = np.empty(num_rows, np.int64)
+    layer = np.empty(num_rows, np.int32)
     has_local = np.zeros(num_rows, np.bool_)
     offsets = np.zeros(num_rows + 1, np.int64)
-    experts = np.empty(row_experts.shape[0], np.int64)
+    experts = np.empty(row_experts.shape[0], np.int32)
     end = 0
     for d in range(num_rows):
         u = np.int64(row_user[d])
@@ -46,12 +46,27 @@ def gather_rows(
             experts[position] = x
             end += 1
         offsets[d + 1] = end
-    return layer, has_local, offsets, experts[:end].copy()
+    return layer, has_local, offsets, experts[:end]
+
+
+@njit(cache=True)
+def gathered(
+    values: NDArray[np.int64], first: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Concatenate ``values[first[i] : first[i] + lengths[i]]``; returns offsets and values."""
+    offsets = np.zeros(first.shape[0] + 1, np.int64)
+    for i in range(first.shape[0]):
+        offsets[i + 1] = offsets[i] + lengths[i]
+    together = np.empty(offsets[first.shape[0]], np.int64)
+    for i in range(first.shape[0]):
+        for h in range(lengths[i]):
+            together[offsets[i] + h] = values[first[i] + h]
+    return offsets, together
 
 
 @njit(cache=True)
 def intern_itemsets(
-    row_layer: NDArray[np.int64], row_offsets: NDArray[np.int64], row_experts: NDArray[np.int64]
+    row_layer: NDArray[np.int32], row_offsets: NDArray[np.int64], row_experts: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Assign numbers to distinct itemsets in order of appearance; empty ones get -1.
 
@@ -156,12 +171,16 @@ def merge_weights(
                         count += 1
                     total[s] += part
             if fill:
-                chosen = np.sort(touched[:count])
                 for position in range(count):
-                    out = out_begin[i] + position
-                    weight[out] = total[chosen[position]]
-                    server_set[out] = chosen[position]
-                    itemset[out] = i
+                    s = touched[position]
+                    out = out_begin[i] + position  # insertion sort: there are few sets
+                    while out > out_begin[i] and server_set[out - 1] > s:
+                        server_set[out] = server_set[out - 1]
+                        weight[out] = weight[out - 1]
+                        out -= 1
+                    server_set[out] = s
+                    weight[out] = total[s]
+                    itemset[out_begin[i] + position] = i
             else:
                 out_begin[i + 1] = out_begin[i] + count
     return weight, server_set, itemset
