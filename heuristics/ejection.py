@@ -7,7 +7,8 @@ from heuristics.ejection_kernels import Rows, State, settle, travel
 from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
-from instances.structure.clauses import Clauses, gathered
+from instances.structure.clauses import Clauses
+from instances.structure.kernels import gathered
 
 _FEWEST_ITERATIONS, _MOST_ITERATIONS = 10, 50
 """Iterations on distorted weights in a cycle: as many as experts are wanted, within these."""

@@ -10,7 +10,8 @@ from heuristics.packing_kernels import pack
 from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
-from instances.structure.clauses import Clauses, gathered
+from instances.structure.clauses import Clauses
+from instances.structure.kernels import gathered
 from instances.structure.tables import residual_of
 
 SHORT = 8
