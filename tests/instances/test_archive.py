@@ -1,5 +1,6 @@
 import io
 import json
+import struct
 import zipfile
 
 import numpy as np
@@ -8,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instances import memory
-from instances.archive import archive_bytes, instance_from_archive
+from instances.archive import (
+    archive_bytes,
+    instance_from_archive,
+    npy_bytes,
+    read_arrays,
+    write_archive,
+)
+from instances.arrays import frozen_array
 from instances.errors import InputError
 from instances.problem import ARRAYS
 from tests.strategies import instances
@@ -253,6 +261,62 @@ def test_any_damage_is_refused_or_harmless(data, instance):
     except InputError:
         return
     assert read.checksum() == instance.checksum()  # CRC: only what carries no content may change
+
+
+def test_arrays_of_a_file_are_not_copied(tiny, tmp_path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(archive_bytes(tiny))
+    with path.open("rb") as file:
+        arrays = read_arrays(file, ("header", "expert_bytes", *ARRAYS))
+    for name, (dtype, ndim) in ARRAYS.items():
+        assert frozen_array(arrays[name], dtype, name, ndim) is arrays[name]
+
+
+def test_a_file_that_changes_after_reading_changes_nothing(tiny, tmp_path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(archive_bytes(tiny))
+    with path.open("rb") as file:
+        read = instance_from_archive(file)
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+        file.truncate(10)
+    assert read.checksum() == tiny.checksum()
+
+
+def test_a_changed_byte_of_an_array_is_noticed(tiny):
+    data = bytearray(archive_bytes(tiny))
+    data[data.index(tiny.demand_rate.tobytes())] ^= 1
+    with pytest.raises(InputError, match=r"^not a readable npz archive: Bad CRC-32 .*demand_rate"):
+        instance_from_archive(bytes(data))
+
+
+def test_a_member_that_claims_more_than_the_file_has_takes_no_memory(tiny):
+    """The npy header and the directory agree on four gigabytes; a kilobyte is there."""
+    count = 2**29 - 100
+    claimed = npy("<f8", f"({count},)", bytes(16))
+    data = bytearray(with_member(tiny, "demand_rate", claimed))
+    at = data.rindex(b"demand_rate.npy")  # in the directory; sizes stand 26 bytes before the name
+    assert data[at - 26 : at - 18] == 2 * struct.pack("<I", len(claimed))
+    data[at - 26 : at - 18] = 2 * struct.pack("<I", len(claimed) - 16 + 8 * count)
+    with pytest.raises(InputError, match=r"npz archive: 'demand_rate.npy' goes on beyond the end"):
+        instance_from_archive(bytes(data))
+
+
+@given(instance=instances(max_models=3))
+def test_written_to_a_file_piece_by_piece(instance):
+    file = io.BytesIO()
+    write_archive(file, instance)
+    assert file.getvalue() == archive_bytes(instance)
+    with zipfile.ZipFile(file) as archive:
+        for name in ARRAYS:
+            assert archive.read(f"{name}.npy") == npy_bytes(getattr(instance, name))
+
+
+def test_npy_files_are_those_of_numpy():
+    for array in (np.arange(6).reshape(2, 3), np.arange(6.0).reshape(2, 3).T, np.zeros((0, 3))):
+        file = io.BytesIO()
+        np.save(file, array)
+        assert npy_bytes(array) == file.getvalue()
 
 
 def test_absurd_sizes_are_refused_before_memory_is_taken(tiny, monkeypatch):

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instances.demand import join_demands, merge_choices
+from instances import demand as module
+from instances.demand import join_demands, merge_choices, merge_layers
 
 
 def rows(demand):
@@ -52,6 +53,38 @@ def test_merging_counts_every_token_once(case):
     assert rows(demand) == {key: count / 8 for key, count in expected.items()}
     assert len(demand) == len(expected)
     assert list(rows(demand)) == sorted(rows(demand), key=lambda key: key[:2])
+
+
+@given(token_choices())
+def test_rows_that_share_a_word_and_rows_that_need_several_are_merged_alike(case):
+    choices, user, num_users = case
+    weight = np.linspace(0.1, 0.7, num_users)
+    results = []
+    for word in (2**62, 100, 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_WORD", word)
+            results.append(merge_choices(choices, user, weight))
+    for field in ("user", "layer", "offsets", "experts", "rate"):
+        first, *others = (getattr(demand, field) for demand in results)
+        for other in others:
+            assert other.dtype == first.dtype
+            assert other.tolist() == first.tolist()
+
+
+def test_layers_may_come_one_by_one():
+    choices = np.random.default_rng(0).integers(-1, 6, (50, 3, 2))
+    choices[choices[:, :, 0] == choices[:, :, 1], 1] = -1
+    user, weight = np.arange(50) % 4, np.full(4, 0.02)
+    whole = merge_choices(choices, user, weight)
+    by_layer = merge_layers((choices[:, layer] for layer in range(3)), user, weight)
+    assert rows(whole) == rows(by_layer)
+    assert list(rows(whole)) == list(rows(by_layer))
+
+
+def test_a_rate_is_rounded_from_tokens_times_weight():
+    choices = np.array([0, 0, 0, 1, 1, 2])[:, None, None]
+    demand = merge_choices(choices, np.zeros(6, np.int64), np.array([1 / 7]))
+    assert demand.rate.tolist() == [0.428571429, 0.285714286, 0.142857143]
 
 
 def test_order_of_tokens_and_of_experts_does_not_show():

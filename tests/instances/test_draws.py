@@ -28,6 +28,14 @@ def test_streams_are_pinned():
     assert digest(module.gumbel_quantiles()) == GUMBEL_TABLE
 
 
+def test_a_large_draw_may_be_taken_in_parts():
+    whole = Draws("parts").quantile_index((10, 6))
+    draws = Draws("parts")
+    parts = [draws.quantile_index((rows, 6)) for rows in (2, 4, 4)]
+    assert np.concatenate(parts).tolist() == whole.tolist()
+    assert module.gumbel_quantiles()[whole].tolist() == Draws("parts").gumbel((10, 6)).tolist()
+
+
 @pytest.mark.parametrize("other", [("a", 2), ("b", 1), (1, "a"), ("a",), ("a", 1, "x")])
 def test_other_keys_give_other_streams(other):
     assert Draws(*other).words(4).tolist() != Draws("a", 1).words(4).tolist()

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,6 +197,16 @@ def test_damaged_archive(tmp_path, tiny):
     path = tmp_path / "x.npz"
     path.write_bytes(archive_bytes(tiny)[:-30])
     assert refusal(read_instance, path).startswith(f"{path}: not a readable npz archive: ")
+
+
+def test_an_archive_from_a_pipe_is_read_as_from_a_file(tmp_path, tiny):
+    path = tmp_path / "pipe.npz"
+    os.mkfifo(path)
+    data = archive_bytes(tiny)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(path.write_bytes, data)
+        assert read_instance(path).checksum() == tiny.checksum()
+        assert writing.result() == len(data)
 
 
 # -- writing atomically -------------------------------------------------------------------------

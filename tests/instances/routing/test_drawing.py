@@ -16,8 +16,10 @@ from instances.routing import (
     Router,
     draw_choices,
     draw_routes,
+    drawing,
 )
 from instances.routing.drawing import draw_tokens
+from instances.routing.drawing_kernels import choose
 from instances.routing.statistics import lognormal_sigma, measure, popularity
 
 
@@ -146,6 +148,52 @@ def test_choices_are_ascending_different_experts(routing, experts, top_k):
     assert choices.min() >= 0
     assert choices.max() < experts
     assert np.all(np.diff(choices, axis=2) > 0)
+
+
+def scores_of(key, *, tokens, experts, ties):
+    """Return what the kernel adds up, of numbers that are exact; few different ones give ties."""
+    rng = np.random.default_rng(key)
+    levels = 2 if ties else 2**16
+
+    def draw_levels(shape):
+        return rng.integers(0, levels, shape) / 4.0
+
+    table = np.arange(2.0**16) % (3 if ties else 2**16)
+    hidden, weight, bias = (
+        draw_levels((tokens, 3)),
+        draw_levels((3, experts)),
+        draw_levels((2, experts)),
+    )
+    index = rng.integers(0, 2**16, (tokens, experts)).astype(np.uint16)
+    user = np.sort(rng.integers(0, 2, tokens))
+    return hidden, weight, bias, user, table, index
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(
+    ("experts", "top_k"),
+    [(1, 1), (2, 1), (7, 1), (8, 2), (9, 9), (16, 8), (17, 8), (128, 8), (300, 9), (33, 32)],
+)
+def test_the_highest_scores_are_chosen_and_of_equal_ones_the_first_experts(experts, top_k, ties):
+    parts = scores_of([experts, top_k, ties], tokens=60, experts=experts, ties=ties)
+    hidden, weight, bias, user, table, index = parts
+    score = hidden @ weight + bias[user] + table[index]
+    expected = np.sort(np.argsort(-score, axis=1, kind="stable")[:, :top_k], axis=1)
+    choices = np.full((60, top_k), -1, dtype=np.int32)
+    choose(*parts, choices)
+    assert choices.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("together", [1, 1000, 2**18])
+def test_choices_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch, together):
+    whole = draw(FINE_GRAINED["linear-router"], users=3, tokens=17, experts=7, top_k=2)
+    monkeypatch.setattr(drawing, "_SCORES_AT_A_TIME", together)
+    router = FINE_GRAINED["linear-router"]
+    assert np.array_equal(draw(router, users=3, tokens=17, experts=7, top_k=2), whole)
+    by_layer = list(
+        drawing.draw_layers(router, Draws("test"), users=3, tokens=17, layers=3, experts=7, top_k=2)
+    )
+    assert np.array_equal(np.stack(by_layer, axis=1), whole)
 
 
 def test_same_key_same_choices():
