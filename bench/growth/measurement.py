@@ -1,6 +1,9 @@
 """One task on one instance, in a process of its own: time, and memory beyond what was there."""
 
+import contextlib
 import multiprocessing
+import multiprocessing.process
+import os
 import re
 import resource
 import signal
@@ -136,12 +139,20 @@ def _in_a_process(
             answer = _receive(receiving, limit_s, f"longer than {limit_s:g} s")
     finally:
         if process.is_alive():
-            process.kill()
+            _kill_all(process)
         process.join()
         receiving.close()
     if isinstance(answer, Failure) and not answer.reason:
         return Failure(_ending(process.exitcode or 0))
     return answer
+
+
+def _kill_all(process: multiprocessing.process.BaseProcess) -> None:
+    """Kill a process and the programs of solvers that it has started: they are one group."""
+    assert process.pid is not None
+    with contextlib.suppress(ProcessLookupError):  # it ended just now, or has no group yet
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _receive(connection: Connection, seconds: float, otherwise: str) -> object:
@@ -159,6 +170,7 @@ def _ending(code: int) -> str:
 
 def _child(work: Callable[[Connection], None], sending: Connection, receiving: Connection) -> None:
     receiving.close()
+    os.setsid()
     die_with_parent(signal.SIGKILL)
     try:
         work(sending)

@@ -143,8 +143,8 @@ def _all_sizes() -> Iterator[Size]:
     by_tokens = {1_500: 1, 4_600: 3, 14_000: 10, 43_000: 32, 130_000: 110, 360_000: 380}
     for rows, tokens in {**by_tokens, 1_000_000: 1_430, 10_000_000: 22_000}.items():
         yield _size("rows", "wide", rows, wide, tokens=tokens)
-    narrow = {"layers": 32, "experts": 8, "top_k": 2, "servers": 3, "tokens": 100}
-    by_users = {830: 1, 3_200: 4, 13_000: 16, 52_000: 64, 200_000: 256, 820_000: 1_024}
+    narrow = {"layers": 4, "experts": 8, "top_k": 2, "servers": 3, "tokens": 100}
+    by_users = {100: 1, 400: 4, 1_600: 16, 6_500: 64, 26_000: 256, 100_000: 1_024, 410_000: 4_096}
     for rows, users in by_users.items():
         yield _size("rows", "narrow", rows, narrow, users=users)
     single = {"layers": 48, "experts": 128, "top_k": 1, "servers": 6, "tokens": 32}
@@ -163,7 +163,7 @@ def _all_sizes() -> Iterator[Size]:
     wide = {"layers": 8, "top_k": 4, "users": 32, "servers": 8, "rows_each": 16}
     for experts, tokens in {8: 2_048, 32: 64, 128: 32, 512: 32, 2_048: 32, 8_192: 32}.items():
         yield _size("experts", "wide", experts, wide, experts=experts, tokens=tokens)
-    narrow = {"layers": 8, "top_k": 2, "users": 32, "servers": 3, "rows_each": 4, "tokens": 32}
+    narrow = {"layers": 2, "top_k": 2, "users": 32, "servers": 3, "rows_each": 4, "tokens": 32}
     for experts in (4, 6, 8, 10, 12, 14, 16, 18, 20):
         yield _size("experts", "narrow", experts, narrow, experts=experts)
     single = {"layers": 8, "top_k": 1, "users": 32, "servers": 8, "rows_each": 4}
@@ -171,7 +171,7 @@ def _all_sizes() -> Iterator[Size]:
         yield _size("experts", "single", experts, single, experts=experts, tokens=tokens)
 
     wide = {"layers": 8, "experts": 128, "top_k": 4, "users": 32, "rows_each": 32, "tokens": 64}
-    narrow = {"layers": 8, "experts": 8, "top_k": 2, "users": 32, "rows_each": 4, "tokens": 32}
+    narrow = {"layers": 2, "experts": 8, "top_k": 2, "users": 32, "rows_each": 4, "tokens": 32}
     single = {"layers": 8, "experts": 128, "top_k": 1, "users": 32, "rows_each": 8, "tokens": 64}
     for servers in (1, 3, 10, 32, 100, 316, 1_000):
         yield _size("servers", "wide", servers, wide, servers=servers)
@@ -184,7 +184,7 @@ def _all_sizes() -> Iterator[Size]:
     for users, tokens in {1: 16_384, 4: 1_024, 16: 256, 64: 32, 256: 8, 1_024: 2}.items():
         own = {"users": users, "tokens": tokens, "rows_each": 1_024 // users}
         yield _size("users", "wide", users, wide, **own)
-    narrow = {"layers": 8, "experts": 16, "top_k": 2, "servers": 3}
+    narrow = {"layers": 2, "experts": 16, "top_k": 2, "servers": 3}
     for users, tokens in {1: 256, 4: 32, 16: 8, 64: 2}.items():
         own = {"users": users, "tokens": tokens, "rows_each": 64 // users}
         yield _size("users", "narrow", users, narrow, **own)

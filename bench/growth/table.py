@@ -31,7 +31,7 @@ class Row:
     time, memory
         Exponents; None with fewer than two sizes in the upper two decades.
     end
-        Why it stopped growing, empty when it did not.
+        Why it stopped growing, empty when it did not; and why it did not grow on earlier shapes.
     """
 
     task: Measured
@@ -43,9 +43,14 @@ class Row:
 
     @property
     def steep(self) -> bool:
-        """Whether time or memory grow faster than in proportion, by more than a little."""
-        fits = (self.time, self.memory)
-        return any(fit is not None and fit.exponent > STEEP for fit in fits)
+        """Whether time or memory grow faster than in proportion, by more than a little.
+
+        Memory that is less than the instance itself takes at the largest size is no matter.
+        """
+        if self.time is not None and self.time.exponent > STEEP:
+            return True
+        matters = bool(self.points) and self.points[-1].peak_bytes > self.points[-1].instance_bytes
+        return matters and self.memory is not None and self.memory.exponent > STEEP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +91,14 @@ def _row(growth: Growth, axis: str, task: Measured) -> Row | None:
     shape = next((s for s in SHAPES if any(p.shape == s for p in mine)), "")
     points = sorted((p for p in mine if p.shape == shape), key=lambda point: point.size)
     sizes = [float(point.size) for point in points]
-    reasons = [end.reason for end in ends if end.shape == shape] if points else []
-    if not points:
-        reasons = [end.reason for end in ends]
+    reasons = [e.reason if e.shape == shape else f"{SHAPES[e.shape]}: {e.reason}" for e in ends]
     return Row(
         task=task,
         shape=SHAPES.get(shape, ""),
         points=tuple(points),
         time=fit_exponent(sizes, [point.cpu_s for point in points]),
         memory=fit_exponent(sizes, [float(point.peak_bytes) for point in points]),
-        end=reasons[-1] if reasons else "",
+        end="; ".join(reversed(reasons)),
     )
 
 

@@ -2,7 +2,9 @@ import dataclasses
 import json
 import math
 import os
+import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -280,6 +282,18 @@ def unsupported(*_):
     raise UnsupportedSize("only on Sundays")
 
 
+def test_programs_of_a_solver_are_killed_with_it(monkeypatch, smallest, tmp_path):
+    def work():
+        program = subprocess.Popen(["sleep", "60"])
+        (tmp_path / "pid").write_text(str(program.pid))
+        program.wait()
+        return ""
+
+    assert measured(monkeypatch, smallest, work, time_limit_s=1.0) == Failure("longer than 1 s")
+    status = Path(f"/proc/{(tmp_path / 'pid').read_text()}/status")
+    assert not status.exists() or "zombie" in status.read_text()
+
+
 @pytest.mark.parametrize(
     ("work", "reason"),
     [
@@ -495,11 +509,13 @@ def test_tables_have_exponents_and_mark_steep_ones():
     assert greedy.time.exponent == pytest.approx(1.5)
     assert greedy.memory.exponent == pytest.approx(1.0)
     assert rows.steep == (greedy,)
-    assert (exact.points, exact.end) == ((), "longer than 60 s")
+    assert (exact.points, exact.end) == ((), "layers of few experts, K = 2: longer than 60 s")
     assert servers.steep == ()  # 2.0 in servers is shown, and not measured by rows
     assert servers.rows[0].end == "it is <b>bold</b>"
     memory = growth([point(size, 1e-6 * size, peak_bytes=size**2) for size in SIZES])
     assert [row.task.name for row in arrange(memory)[0].steep] == ["greedy"]
+    little = [dataclasses.replace(p, instance_bytes=10**13) for p in memory.points]
+    assert arrange(growth(little))[0].steep == ()
     assert arrange(growth()) == []
 
 
