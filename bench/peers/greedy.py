@@ -6,6 +6,7 @@ is how one would write it, and weighted set cover over the clauses, which is spa
 """
 
 import heapq
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -140,11 +141,17 @@ def facility_location(instance: Instance, picks: int) -> tuple[str, Maximise, fl
             saved = np.maximum(wait[user] - instance.latency_ms[user, server], 0.0)
             rows, columns = user * num_experts + expert, server * num_experts + expert
             kernel[rows, columns] = rate[user] * saved
-    function, set_up_s = timed(
-        lambda: FacilityLocationFunction(
-            n=kernel.shape[1], mode="dense", separate_rep=True, n_rep=kernel.shape[0], sijs=kernel
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it asks SciPy for an old name
+        function, set_up_s = timed(
+            lambda: FacilityLocationFunction(
+                n=kernel.shape[1],
+                mode="dense",
+                separate_rep=True,
+                n_rep=kernel.shape[0],
+                sijs=kernel,
+            )
         )
-    )
     return f"{peer}: LazyGreedy, facility location", _lazy(function, picks, instance), set_up_s.wall
 
 

@@ -307,7 +307,6 @@ def test_both_forms_handed_to_submodlib_are_the_saving(monkeypatch: pytest.Monke
     assert {row.checked for row in rows} == {"same picks, same value"}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_submodlib_itself_picks_the_same() -> None:
     pytest.importorskip("submodlib", reason="only in the extra 'peers'")
     assert {row.checked for row in rows_of(greedy)} == {"same picks, same value"}
