@@ -2,7 +2,7 @@
 
     python -m bench.peers                                  every comparison; several minutes
     python -m bench.peers --only evaluation greedy --json peers.json
-    python -m bench.peers --only evaluation --rows 1000000 10000000
+    python -m bench.peers --only evaluation --scale million ten-million
 
 Times are the best of several repeats, both sides in turn, on one thread; wall clock, and in
 brackets the ratio of processor times, which is the fairer one on a machine that others use. A ratio
@@ -36,6 +36,7 @@ from bench.peers import (
 )
 from bench.peers.document import write
 from bench.peers.race import DisagreementError, Row
+from instances.families import FAMILIES
 
 SIZES = ("toy", "full")
 
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         compare = cast(Compare, module.compare)
         if module is evaluation:
-            compare = partial(evaluation.compare, rows=arguments.rows)
+            compare = partial(evaluation.compare, scale=arguments.scale)
         try:
             for row in compare(arguments.size):
                 print(f"{row.comparison}: {row.case}: {row.peer}", file=sys.stderr)
@@ -138,17 +139,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--size", choices=SIZES, default="full", help="default: full")
     parser.add_argument(
-        "--rows", nargs="+", type=_count, default=(), metavar="N", help="rows to evaluate, about"
+        "--scale",
+        nargs="+",
+        choices=FAMILIES.get("scale").sizes,
+        default=(),
+        metavar="SIZE",
+        help="evaluate these sizes of the family scale; default: million",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     return parser
-
-
-def _count(text: str) -> int:
-    count = int(text.replace("_", "").replace(",", ""))
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of rows")
-    return count
 
 
 if __name__ == "__main__":

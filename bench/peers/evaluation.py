@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.peers.race import Row, race, require_same, titled
-from bench.peers.shapes import filled, wide_instance
+from bench.peers.shapes import filled
 from instances.evaluation import evaluate
+from instances.families import generate
 from instances.placement import Placement
 from instances.problem import Instance
 
 NAME = "evaluation"
 SUMMARY = "evaluating a placement: a NumPy sum over the demand arrays, and NumPy that evaluates"
 
-TOKENS = {"toy": 3, "full": 1430}
-"""Tokens of each of 32 users: the full size has about a million rows."""
+SCALE = {"toy": ("tiny",), "full": ("million",)}
+"""Sizes of the family ``scale``."""
 
-ROWS_PER_TOKEN = 1_000_000 / 1430
 ROUNDS = {"toy": 2, "full": 9}
 CHUNK_ROWS = 1 << 17
 """Rows that NumPy evaluates at once: what is in between stays in the cache, near enough."""
@@ -25,13 +25,10 @@ CHUNK_ROWS = 1 << 17
 DEMAND = ("demand_user", "demand_layer", "demand_offsets", "demand_experts", "demand_rate")
 
 
-def compare(size: str, *, rows: Sequence[int] = ()) -> Iterator[Row]:
-    """Measure; ``rows`` are about so many demand rows instead of those of the size."""
-    tokens = [max(1, round(count / ROWS_PER_TOKEN)) for count in rows] or [TOKENS[size]]
-    for count in tokens:
-        layers = 2 if size == "toy" else 48
-        instance = wide_instance(layers=layers, users=32, servers=8, tokens=count)
-        yield from compare_on(instance, ROUNDS[size])
+def compare(size: str, *, scale: Sequence[str] = ()) -> Iterator[Row]:
+    """Measure, on these sizes of the family ``scale`` instead of the usual ones where given."""
+    for rows in scale or SCALE[size]:
+        yield from compare_on(generate("scale", size=rows, seed=0), ROUNDS[size])
 
 
 def compare_on(instance: Instance, rounds: int) -> Iterator[Row]:

@@ -353,7 +353,7 @@ def test_ratios_of_peers_that_ran_out_of_time_are_lower_bounds() -> None:
 
 def test_the_document_has_what_the_table_shows(tmp_path, capsys: pytest.CaptureFixture) -> None:
     path = tmp_path / "peers.json"
-    words = ["--only", "convolution", "evaluation", "--size", "toy", "--rows", "1_400"]
+    words = ["--only", "convolution", "evaluation", "--size", "toy", "--scale", "tiny"]
     assert main([*words, "--json", str(path)]) == 0
     content = json.loads(path.read_text(encoding="utf-8"))
     assert (content["format"], content["version"], content["size"]) == (FORMAT, 1, "toy")
@@ -380,8 +380,8 @@ def test_the_program_fails_where_results_differ(
     assert "maximum.reduceat" in captured.out  # the others are still shown
 
 
-def test_unknown_comparisons_and_rows_are_refused(capsys: pytest.CaptureFixture) -> None:
-    cases = {"--only speed": "invalid choice: 'speed'", "--rows 0": "0 is not a number of rows"}
+def test_unknown_comparisons_and_sizes_are_refused(capsys: pytest.CaptureFixture) -> None:
+    cases = {"--only speed": "invalid choice: 'speed'", "--scale vast": "invalid choice: 'vast'"}
     for words, match in cases.items():
         with pytest.raises(SystemExit):
             main(words.split())
