@@ -8,13 +8,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.kernels import wanted_weight
+from heuristics.request_kernels import weigh_requests
 from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm
-from instances.structure.clauses import build_clauses
-from instances.structure.tables import residual_of
+from instances.structure.server_problem import LayerRows, ServerProblem
 
 
 def random_fill(
@@ -35,22 +34,17 @@ def popularity(
     """No guarantee: every server stores the experts that its clauses want most, one by one.
 
     An expert counts with the weights of all clauses in which it takes part and which the server
-    could serve, whatever the other servers store.
+    could serve, whatever the other servers store: the rate of its rows times what the server saves
+    against the cloud.
 
-    Time O(C N K + N X log X). Source: most-popular caching.
+    Time O(R K + A N + N X log X) for A pairs of a user and an expert that she asks for. Source:
+    most-popular caching.
     """
-    del rng, time_limit
-    clauses = build_clauses(instance)
-    want = wanted_weight(
-        clauses.weight,
-        clauses.server_set,
-        clauses.itemset,
-        clauses.server_sets,
-        clauses.itemset_offsets,
-        clauses.itemset_experts,
-        instance.num_experts,
-    )
-    return _fill_by_score(instance, want)
+    del rng, time_limit  # one pass over the rows
+    cloud, local = instance.cloud_latency_ms[:, None], instance.local_latency_ms[:, None]
+    reached = np.minimum(instance.latency_ms, cloud)
+    behind_local = np.maximum(cloud, local) - np.maximum(reached, local)
+    return _fill_by_score(instance, requested(instance, cloud - reached, behind_local))
 
 
 def local_popularity(
@@ -61,19 +55,17 @@ def local_popularity(
     An expert counts with the rate of its rows times what the server saves against the cloud; of
     equally fast servers the first one counts.
 
-    Time O(R K + N X log X). Source: most-popular caching at each cell.
+    Time O(R K + A N + N X log X) for A pairs of a user and an expert that she asks for. Source:
+    most-popular caching at each cell.
     """
-    del rng, time_limit
+    del rng, time_limit  # one pass over the rows
     nearest = instance.latency_ms.argmin(axis=1)
     users = np.arange(instance.num_users)
-    saved = np.maximum(0.0, instance.cloud_latency_ms - instance.latency_ms[users, nearest])
-    user, expert, rate = requests(instance)
-    score = sum_by(
-        nearest[user] * instance.num_experts + expert,
-        rate * saved[user],
-        instance.num_servers * instance.num_experts,
+    worth = np.zeros((instance.num_users, instance.num_servers))
+    worth[users, nearest] = np.maximum(
+        0.0, instance.cloud_latency_ms - instance.latency_ms[users, nearest]
     )
-    return _fill_by_score(instance, score.reshape(instance.num_servers, instance.num_experts))
+    return _fill_by_score(instance, requested(instance, worth, worth))
 
 
 def layer_fill(
@@ -83,19 +75,23 @@ def layer_fill(
 
     One server after the other, by name; a layer counts with the clauses that are not satisfied yet.
 
-    Time O(N (C K + L log L)). Source: layer-wise offloading in serving systems.
+    Time O(N (R K + L log L)), memory for the rows of one layer. Source: layer-wise offloading in
+    serving systems.
     """
     del rng
     deadline = Deadline.after(time_limit)
-    clauses = build_clauses(instance)
     stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
+    if deadline.passed:
+        return Placement(stored)
+    rows = LayerRows.of(instance)
     layer_bytes = np.add.reduceat(instance.expert_bytes, instance.layer_expert_offset[:-1])
     for server in servers_by_name(instance):
-        if deadline.passed:
-            break
-        part = residual_of(clauses, stored, server)
-        running = np.concatenate([[0.0], np.cumsum(part.weight)])
-        gain = np.diff(running[part.layer_offset])
+        problem = ServerProblem(rows, stored, server)
+        gain = np.zeros(instance.num_layers)
+        for layer in range(instance.num_layers):
+            if deadline.passed:
+                break
+            gain[layer] = problem.layer(layer).weight.sum()
         room = int(instance.capacity_bytes[server])
         for layer in np.argsort(-gain / layer_bytes, kind="stable"):
             if gain[layer] > 0 and layer_bytes[layer] <= room:
@@ -129,28 +125,30 @@ def servers_by_name(instance: Instance) -> list[int]:
     return sorted(range(instance.num_servers), key=lambda server: instance.server_names[server])
 
 
-def requests(
-    instance: Instance,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """List (user, flat expert, rate) of every expert in every row, local ones left out."""
-    lengths = np.diff(instance.demand_offsets)
-    user = np.repeat(instance.demand_user, lengths).astype(np.int64)
-    layer = instance.model_layer_offset[instance.user_model[user]] + np.repeat(
-        instance.demand_layer, lengths
-    )
-    expert = instance.layer_expert_offset[layer] + instance.demand_experts
-    rate = np.repeat(instance.demand_rate, lengths)
-    owner = np.repeat(np.arange(instance.num_users), np.diff(instance.local_offsets))
-    local = instance.local_experts + instance.model_expert_offset[instance.user_model[owner]]
-    remote = ~np.isin(user * instance.num_experts + expert, owner * instance.num_experts + local)
-    return user[remote], expert[remote], rate[remote]
-
-
-def sum_by(
-    index: NDArray[np.int64], value: NDArray[np.float64], length: int
+def requested(
+    instance: Instance, worth: NDArray[np.float64], worth_local: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sum the values of each index; float64 (length,)."""
-    return np.bincount(index, weights=value, minlength=length).astype(np.float64)
+    """Sum rate times worth over the rows that ask for an expert, experts on the device left out.
+
+    ``worth`` is what a request of each user counts, in several columns; ``worth_local`` the same in
+    rows with an expert on the device; both float64 (U, columns). Returns float64 (columns, X).
+    """
+    rows = LayerRows.of(instance)
+    model = instance.layer_model
+    return weigh_requests(
+        rows.order,
+        rows.layer_offset,
+        instance.demand_user,
+        instance.demand_offsets,
+        instance.demand_experts,
+        instance.demand_rate,
+        instance.local_offsets,
+        instance.local_experts,
+        instance.layer_expert_offset,
+        instance.layer_expert_offset[:-1] - instance.model_expert_offset[model],
+        worth,
+        worth_local,
+    )
 
 
 def _fill_by_score(instance: Instance, score: NDArray[np.float64]) -> Placement:
@@ -186,7 +184,7 @@ POPULARITY = Algorithm(
     exact=False,
     summary="each server stores what its clauses want most, expert by expert",
     source="most-popular caching",
-    complexity="O(C N K + N X log X)",
+    complexity="O(R K + A N + N X log X), A pairs of user and expert",
 )
 LOCAL_POPULARITY = Algorithm(
     name="local-popularity",
@@ -194,7 +192,7 @@ LOCAL_POPULARITY = Algorithm(
     exact=False,
     summary="popularity among the users for whom the server is the fastest",
     source="most-popular caching at each cell",
-    complexity="O(R K + N X log X)",
+    complexity="O(R K + A N + N X log X), A pairs of user and expert",
 )
 LAYER_FILL = Algorithm(
     name="layer-fill",
@@ -202,7 +200,7 @@ LAYER_FILL = Algorithm(
     exact=False,
     summary="whole layers, those first that gain most per byte",
     source="layer-wise offloading in serving systems",
-    complexity="O(N (C K + L log L))",
+    complexity="O(N (R K + L log L))",
 )
 ROUND_ROBIN = Algorithm(
     name="round-robin",

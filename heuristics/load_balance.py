@@ -10,7 +10,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.baselines import requests, servers_by_name, sum_by
+from heuristics.baselines import requested, servers_by_name
 from heuristics.expert_balancing import balance_hierarchically, why_not_balanced
 from instances.errors import InputError
 from instances.placement import Placement
@@ -46,7 +46,8 @@ def load_balance(
     - ``auto``: as the published programs choose: hierarchical when ``groups`` is given and shares
       out to the nodes, else global; where that does not apply, ``sizes``.
 
-    Time O(L P (E + N)) for the published forms, P replicas a layer; O(N X log X) for ``sizes``.
+    Time O(R K), then O(L P (E + N)) for the published forms, P replicas a layer; O(N X log X) for
+    ``sizes``.
     Source: DeepSeek EPLB (deepseek-ai/EPLB, eplb.py), also in SGLang and vLLM.
 
     Parameters
@@ -80,8 +81,8 @@ def load_balance(
     for name, value in (("nodes", nodes), ("groups", groups), ("replicas", replicas)):
         if value < 0:
             raise InputError(name, f"{value} is negative")
-    _, expert, rate = requests(instance)
-    load = sum_by(expert, rate, instance.num_experts)
+    each = np.ones((instance.num_users, 1))
+    load = requested(instance, each, each)[0]
     if policy == "sizes":
         return _with_real_sizes(instance, load)
     answer = _published(
@@ -246,5 +247,5 @@ LOAD_BALANCE = Algorithm(
     exact=False,
     summary="greedy replication and longest-load-first packing, as expert-parallel balancers do",
     source="DeepSeek EPLB (deepseek-ai/EPLB, eplb.py)",
-    complexity="O(N X log X)",
+    complexity="O(R K + N X log X)",
 )
