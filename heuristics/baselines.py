@@ -135,7 +135,7 @@ def requested(
     """
     rows = LayerRows.of(instance)
     model = instance.layer_model
-    return weigh_requests(
+    total: NDArray[np.float64] = weigh_requests(
         rows.order,
         rows.layer_offset,
         instance.demand_user,
@@ -149,6 +149,7 @@ def requested(
         worth,
         worth_local,
     )
+    return total
 
 
 def _fill_by_score(instance: Instance, score: NDArray[np.float64]) -> Placement:

@@ -3,7 +3,7 @@
 | symbol | meaning |
 |---|---|
 | d, u, e | row, its user, expert of its layer |
-| asked, asked_local | rate at which the user asks for an expert in rows without, with one on the device |
+| asked, asked_local | rate of the rows that ask for an expert: without, with one on the device |
 """
 
 import numpy as np
