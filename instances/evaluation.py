@@ -59,8 +59,9 @@ def evaluate(instance: Instance, placement: Placement) -> Evaluation:
         When the placement does not have the shape of the instance.
     """
     used_bytes = placement.used_bytes(instance)
-    experts, servers = np.nonzero(placement.stored.T)
-    copies = np.searchsorted(experts, np.arange(instance.num_experts + 1)).astype(np.int64)
+    expert_set, holders = _holders(placement.stored)
+    sets, servers = np.nonzero(holders.T)
+    set_offsets = np.searchsorted(sets, np.arange(holders.shape[1] + 1)).astype(np.int64)
     sizes = np.array([(m.experts, m.layers * m.experts) for m in instance.models], dtype=np.int64)
     user_experts, user_num_experts = sizes[instance.user_model].T
     user_latency, user_saving, layer_latency, layer_saving = split_latency(
@@ -79,7 +80,8 @@ def evaluate(instance: Instance, placement: Placement) -> Evaluation:
         instance.local_latency_ms,
         instance.local_offsets,
         instance.local_experts,
-        copies,
+        expert_set.astype(np.int32),
+        set_offsets,
         servers.astype(np.int64),
         instance.num_layers,
     )
@@ -94,6 +96,22 @@ def evaluate(instance: Instance, placement: Placement) -> Evaluation:
         used_bytes=used_bytes,
         feasible=bool(np.all(used_bytes <= instance.capacity_bytes)),
     )
+
+
+def _holders(stored: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return which set of servers holds each expert, int64 (X,), and these sets, bool (N, sets).
+
+    There are far fewer of them than experts: as many as combinations of servers that occur. Sets
+    of one size follow each other, so that the kernel's loops over them are of one length.
+    """
+    kind = np.zeros(stored.shape[1], dtype=np.int64)
+    first = kind[:1]
+    for eight_servers in np.packbits(stored, axis=0):
+        _, first, kind = np.unique(
+            kind * 256 + eight_servers, return_index=True, return_inverse=True
+        )
+    order = np.argsort(stored[:, first].sum(axis=0), kind="stable")
+    return np.argsort(order)[kind], stored[:, first[order]]
 
 
 def rows_by_user(instance: Instance) -> NDArray[np.int64]:

@@ -2,7 +2,9 @@
 
 | symbol | meaning |
 |---|---|
-| copies, holders | CSR: servers that hold flat expert x |
+| expert_set | which of the different sets of servers holds flat expert x |
+| set_offsets, set_servers | CSR: the servers of a set |
+| reach | reach[s]: what the current user waits for an expert that set s holds, ms |
 | time | time[x]: what the current user waits for expert x of her model, ms |
 """
 
@@ -24,32 +26,32 @@ def add(sums: NDArray[np.float64], carry: NDArray[np.float64], i: int, value: fl
 
 
 @njit(cache=True)
-def _fill(
-    base: int,
-    num_experts: int,
-    first: int,
-    cloud: float,
-    local: float,
-    near_ms: NDArray[np.float64],
-    local_experts: NDArray[np.int64],
-    copies: NDArray[np.int64],
-    holders: NDArray[np.int64],
-    time: NDArray[np.float64],
-    empty_time: NDArray[np.float64],
-) -> bool:
-    """Fill in the times of one layer for one user; tell whether she holds experts of it herself."""
-    for x in range(base, base + num_experts):
-        best = cloud
-        for h in range(copies[first + x], copies[first + x + 1]):
-            best = min(best, near_ms[holders[h]])
-        time[x] = best
-        empty_time[x] = cloud
-    begin = np.searchsorted(local_experts, base)
-    end = np.searchsorted(local_experts, base + num_experts)
-    for x in local_experts[begin:end]:
-        time[x] = local
-        empty_time[x] = local
-    return bool(end > begin)
+def _reach(
+    u: int,
+    latency_ms: NDArray[np.float64],
+    cloud_ms: NDArray[np.float64],
+    set_offsets: NDArray[np.int64],
+    set_servers: NDArray[np.int64],
+    reach: NDArray[np.float64],
+) -> None:
+    """Fill in what a user waits for an expert that a set of servers, or the cloud, has."""
+    for s in range(reach.shape[0]):
+        best = cloud_ms[u]
+        for h in range(set_offsets[s], set_offsets[s + 1]):
+            best = min(best, latency_ms[u, set_servers[h]])
+        reach[s] = best
+
+
+@njit(cache=True)
+def _first_at_least(values: NDArray[np.int64], begin: int, end: int, limit: int) -> int:
+    """Return the first place of an ascending stretch that holds at least ``limit``, or its end."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if values[middle] < limit:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
 
 
 @njit(cache=True)
@@ -69,8 +71,9 @@ def split_latency(
     local_ms: NDArray[np.float64],
     local_offsets: NDArray[np.int64],
     local_experts: NDArray[np.int64],
-    copies: NDArray[np.int64],
-    holders: NDArray[np.int64],
+    expert_set: NDArray[np.int32],
+    set_offsets: NDArray[np.int64],
+    set_servers: NDArray[np.int64],
     num_layers: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Sum the latency and the saving, by user and by layer.
@@ -95,6 +98,8 @@ def split_latency(
         widest = max(widest, user_num_experts[v])
     time = np.empty(widest)
     empty_time = np.empty(widest)
+    reach = np.empty(set_offsets.shape[0] - 1)
+    reach_of = np.int64(-1)  # user whose times they are
     filled_for = np.full(num_layers, -1, dtype=np.int64)  # user whose times a layer has
     has_local = np.zeros(num_layers, dtype=np.bool_)
     num_rows = row_rate.shape[0]
@@ -107,21 +112,24 @@ def split_latency(
         g = user_first_layer[u] + layer
         base = layer * user_experts[u]
         cloud = cloud_ms[u]
+        if reach_of != u:
+            reach_of = u
+            _reach(u, latency_ms, cloud_ms, set_offsets, set_servers, reach)
         if filled_for[g] != u:
             filled_for[g] = u
-            has_local[g] = _fill(
-                base,
-                user_experts[u],
-                user_first_expert[u],
-                cloud,
-                local_ms[u],
-                latency_ms[u],
-                local_experts[local_offsets[u] : local_offsets[u + 1]],
-                copies,
-                holders,
-                time,
-                empty_time,
-            )
+            first = user_first_expert[u] + base
+            for e in range(user_experts[u]):
+                time[base + e] = reach[np.uint64(expert_set[np.uint64(first + e)])]
+            begin, end = local_offsets[u], local_offsets[u + 1]
+            begin = _first_at_least(local_experts, begin, end, base)
+            end = _first_at_least(local_experts, begin, end, base + user_experts[u])
+            has_local[g] = end > begin
+            if end > begin:
+                for e in range(user_experts[u]):
+                    empty_time[base + e] = cloud
+                for h in range(begin, end):
+                    time[local_experts[h]] = local_ms[u]
+                    empty_time[local_experts[h]] = local_ms[u]
         local = has_local[g]
         latency = 0.0
         latency_lost = 0.0
