@@ -4,11 +4,11 @@ A part of the rows at a time, so that ten million of them are checked without ar
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instances.demand import Demand
 from instances.errors import InputError
 from instances.model import Model
 
@@ -16,8 +16,36 @@ ROWS_AT_A_TIME = 2**15
 """What is needed for as many rows stays in the cache."""
 
 
-def check_demand(demand: Demand, models: Sequence[Model], user_model: NDArray[np.int64]) -> None:
-    """Check users, layers and experts of all rows; rates and offsets are known to be sound.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Rows to be checked.
+
+    Parameters
+    ----------
+    user, layer
+        Of each row; int32 (R,).
+    offsets, experts
+        Row d uses ``experts[offsets[d]:offsets[d + 1]]``; the offsets are sound; int64 (R + 1,),
+        int32 (any,).
+    """
+
+    user: NDArray[np.int32]
+    layer: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    experts: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return int(self.user.shape[0])
+
+    def parts(self) -> Iterator[tuple[int, slice, NDArray[np.int64]]]:
+        """Yield the parts of the rows: the first row, all of them as a slice, their offsets."""
+        for first in range(0, len(self), ROWS_AT_A_TIME):
+            end = min(first + ROWS_AT_A_TIME, len(self))
+            yield first, slice(first, end), self.offsets[first : end + 1]
+
+
+def check_rows(demand: Rows, models: Sequence[Model], user_model: NDArray[np.int64]) -> None:
+    """Check users, layers and experts of all rows of an instance's demand.
 
     Raises
     ------
@@ -27,8 +55,8 @@ def check_demand(demand: Demand, models: Sequence[Model], user_model: NDArray[np
     _check_users(demand, user_model.shape[0])
     _check_layers(demand, models, user_model)
     most = np.array([model.top_k for model in models], dtype=np.int64)[user_model]
-    for first, rows in _parts(len(demand)):
-        lengths, limit = np.diff(_offsets(demand, rows)), most[demand.user[rows]]
+    for first, rows, offsets in demand.parts():
+        lengths, limit = np.diff(offsets), most[demand.user[rows]]
         for i in np.flatnonzero((lengths < 1) | (lengths > limit))[:1]:
             raise InputError(
                 f"demands.experts[{first + i}]",
@@ -38,17 +66,7 @@ def check_demand(demand: Demand, models: Sequence[Model], user_model: NDArray[np
     _check_repetitions(demand)
 
 
-def _parts(num_rows: int) -> Iterator[tuple[int, slice]]:
-    """Yield the parts of the rows: the first row of each, and all of them as a slice."""
-    for first in range(0, num_rows, ROWS_AT_A_TIME):
-        yield first, slice(first, min(first + ROWS_AT_A_TIME, num_rows))
-
-
-def _offsets(demand: Demand, rows: slice) -> NDArray[np.int64]:
-    return demand.offsets[rows.start : rows.stop + 1]
-
-
-def _check_users(demand: Demand, num_users: int) -> None:
+def _check_users(demand: Rows, num_users: int) -> None:
     user = demand.user
     if user.min(initial=0) >= 0 and user.max(initial=0) < num_users:
         return
@@ -56,9 +74,9 @@ def _check_users(demand: Demand, num_users: int) -> None:
     raise InputError(f"demands.user[{d}]", f"{user[d]} is not in 0..{num_users - 1}")
 
 
-def _check_layers(demand: Demand, models: Sequence[Model], user_model: NDArray[np.int64]) -> None:
+def _check_layers(demand: Rows, models: Sequence[Model], user_model: NDArray[np.int64]) -> None:
     layers = np.array([model.layers for model in models], dtype=np.int64)[user_model]
-    for first, rows in _parts(len(demand)):
+    for first, rows, _ in demand.parts():
         layer, limit = demand.layer[rows], layers[demand.user[rows]]
         for i in np.flatnonzero((layer < 0) | (layer >= limit))[:1]:
             model = models[user_model[demand.user[first + i]]]
@@ -68,12 +86,11 @@ def _check_layers(demand: Demand, models: Sequence[Model], user_model: NDArray[n
             )
 
 
-def _check_experts(demand: Demand, user_experts: NDArray[np.int64]) -> None:
+def _check_experts(demand: Rows, user_experts: NDArray[np.int64]) -> None:
     experts = demand.experts
     if experts.min(initial=0) >= 0 and experts.max(initial=0) < user_experts.min():
         return
-    for first, rows in _parts(len(demand)):
-        offsets = _offsets(demand, rows)
+    for first, rows, offsets in demand.parts():
         part = experts[offsets[0] : offsets[-1]]
         limit = np.repeat(user_experts[demand.user[rows]], np.diff(offsets))
         for i in np.flatnonzero((part < 0) | (part >= limit))[:1]:
@@ -84,9 +101,8 @@ def _check_experts(demand: Demand, user_experts: NDArray[np.int64]) -> None:
             )
 
 
-def _check_repetitions(demand: Demand) -> None:
-    for first, rows in _parts(len(demand)):
-        offsets = _offsets(demand, rows)
+def _check_repetitions(demand: Rows) -> None:
+    for first, _, offsets in demand.parts():
         part = demand.experts[offsets[0] : offsets[-1]]
         rises = part[1:] > part[:-1]
         rises[offsets[1:-1] - offsets[0] - 1] = True  # from one row to the next

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from instances.arrays import frozen_array
-from instances.demand import Demand
-from instances.demand_checks import check_demand
+from instances.demand_checks import Rows, check_rows
 from instances.errors import InputError
 from instances.fields import require_name
 from instances.model import MAX_BYTES, Model
@@ -280,14 +279,13 @@ class Instance:
         _check_offsets(self.demand_offsets, num_rows, self.demand_experts, "demands.experts")
         for (d,), value in _first_bad(self.demand_rate):
             raise InputError(f"demands.rate[{d}]", f"{value} is not a finite number >= 0")
-        demand = Demand(
+        rows = Rows(
             user=self.demand_user,
             layer=self.demand_layer,
             offsets=self.demand_offsets,
             experts=self.demand_experts,
-            rate=self.demand_rate,
         )
-        check_demand(demand, self.models, self.user_model)
+        check_rows(rows, self.models, self.user_model)
         self._check_magnitude()
 
     def _check_magnitude(self) -> None:

@@ -8,20 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instances import demand_checks
-from instances.demand import Demand
-from instances.demand_checks import check_demand
+from instances.demand_checks import Rows, check_rows
 from instances.errors import InputError
 from instances.model import Model
 from tests.strategies import instances
 
 
 def demand_of(instance):
-    return Demand(
+    return Rows(
         user=instance.demand_user,
         layer=instance.demand_layer,
         offsets=instance.demand_offsets,
         experts=instance.demand_experts,
-        rate=instance.demand_rate,
     )
 
 
@@ -80,26 +78,25 @@ def test_every_mistake_is_found_wherever_parts_end(together, data, instance):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demand_checks, "ROWS_AT_A_TIME", together)
         if expected is None:
-            check_demand(demand, instance.models, instance.user_model)
+            check_rows(demand, instance.models, instance.user_model)
             return
         with pytest.raises(InputError) as raised:
-            check_demand(demand, instance.models, instance.user_model)
+            check_rows(demand, instance.models, instance.user_model)
     assert str(raised.value) == expected
 
 
 @pytest.mark.parametrize("num_rows", [2**15 - 1, 2**15, 2**15 + 1])
 def test_the_last_row_of_many(num_rows):
     model = Model.uniform("m", layers=1, experts=4, top_k=2, expert_bytes=1)
-    demand = Demand(
+    demand = Rows(
         user=np.zeros(num_rows, np.int32),
         layer=np.zeros(num_rows, np.int32),
         offsets=2 * np.arange(num_rows + 1),
         experts=np.tile(np.array([3, 1], np.int32), num_rows),  # in any order
-        rate=np.ones(num_rows),
     )
-    check_demand(demand, [model], np.zeros(1, np.int64))
+    check_rows(demand, [model], np.zeros(1, np.int64))
     demand.experts[-1] = 3
     with pytest.raises(
         InputError, match=rf"demands\.experts\[{num_rows - 1}\]: \[3, 3\] repeats an expert"
     ):
-        check_demand(demand, [model], np.zeros(1, np.int64))
+        check_rows(demand, [model], np.zeros(1, np.int64))
