@@ -30,7 +30,7 @@ _REQUEST = bytes.fromhex(
     "4889f8"  # mov rax, rdi
     "31d2"  # xor edx, edx
     "48c1c703 48c1c70d 48c1c73d 48c1c733"  # rol rdi by 3, 13, 61, 51
-    "53 4887db 5b"  # push rbx; xchg rbx, rbx; pop rbx
+    "4887db"  # xchg rbx, rbx
     "4889d0"  # mov rax, rdx
     "c3"  # ret
 )

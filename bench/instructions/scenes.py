@@ -139,6 +139,22 @@ def traffic() -> None:
         replay_caches(instance, tokens, policy, start=placement)
 
 
+MAIN_SCENES: tuple[Callable[[], None], ...] = (methods_on_larger_instances, sums_of_curves)
+MAIN_MODULES = (
+    "instances.kernels",
+    "instances.routing.drawing_kernels",
+    *(
+        f"instances.structure.{name}kernels"
+        for name in ("", "server_", "closure_", "peeling_", "maxplus_")
+    ),
+    *(
+        f"heuristics.{name}kernels"
+        for name in ("", "greedy_", "greedy_single_", "ejection_", "continuous_", "knapsack_")
+    ),
+    "formulations.bounds.server_set_kernels",
+)
+"""What the common methods and steps spend their time in; their instructions are counted."""
+
 SCENES: tuple[Callable[[], None], ...] = (
     methods_on_tiny_instances,
     methods_on_small_instances,
@@ -156,6 +172,15 @@ def record_calls() -> dict[str, Arguments]:
         for scene in SCENES:
             scene()
     return dict(sorted(record.calls.items()))
+
+
+def record_main_calls() -> dict[str, Arguments]:
+    """Play the scenes of the main kernels only; return their largest calls."""
+    with recording() as record:
+        for scene in MAIN_SCENES:
+            scene()
+    calls = sorted(record.calls.items())
+    return {name: call for name, call in calls if name.rpartition(".")[0] in MAIN_MODULES}
 
 
 def _placed(instance: Instance, name: str, **parameters: int) -> Placement:

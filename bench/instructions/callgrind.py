@@ -1,0 +1,93 @@
+"""Instructions of recorded calls, counted by valgrind's callgrind.
+
+Counts hardly vary from run to run and from machine to machine, where times do: the code is compiled
+for a generic processor, one thread, no collection of garbage, and only the call itself is counted.
+"""
+
+import os
+import pickle
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.instructions.calls import Arguments
+from bench.instructions.replay import NOTHING
+from instances.errors import InputError
+
+ENVIRONMENT = {
+    "NUMBA_CPU_NAME": "generic",
+    "NUMBA_CPU_FEATURES": "",
+    "NUMBA_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+}
+"""Variables of the processes in which kernels are compiled and counted."""
+
+VALGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no")
+
+
+def reason_against() -> str:
+    """Return why instructions cannot be counted here, or nothing."""
+    if shutil.which(VALGRIND[0]) is None:
+        return "valgrind is not installed (on Debian: apt-get install valgrind)"
+    if platform.machine() != "x86_64":
+        return f"counting needs an x86-64 processor; this one is {platform.machine()}"
+    return ""
+
+
+def count_instructions(calls: dict[str, Arguments], cache: Path) -> dict[str, int]:
+    """Return the instructions of each call.
+
+    Parameters
+    ----------
+    calls
+        Arguments by name of the kernel.
+    cache
+        Folder in which compiled kernels are kept; made when it is missing.
+
+    Raises
+    ------
+    InputError
+        When instructions cannot be counted here.
+    RuntimeError
+        When valgrind or a kernel fails.
+    """
+    reason = reason_against()
+    if reason:
+        raise InputError("valgrind", reason)
+    environment = {**os.environ, **ENVIRONMENT, "NUMBA_CACHE_DIR": str(cache)}
+    with tempfile.TemporaryDirectory(prefix="moeplace-instructions-") as name:
+        folder = Path(name)
+        path = folder / "calls.pickle"
+        path.write_bytes(pickle.dumps(calls, protocol=5))  # which keeps arrays read-only
+        replay = (sys.executable, "-m", "bench.instructions.replay", str(path))
+        _run(replay, environment)  # compiles
+        _run((*VALGRIND, f"--callgrind-out-file={folder / 'counts'}", *replay), environment)
+        counts = dict(_read(file) for file in folder.glob("counts.*"))
+    nothing = counts.pop(NOTHING)
+    missing = sorted(set(calls) - set(counts))
+    if missing:
+        raise RuntimeError(f"callgrind has not counted {', '.join(missing)}")
+    return {kernel: count - nothing for kernel, count in sorted(counts.items())}
+
+
+def _run(command: tuple[str, ...], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise RuntimeError(f"{command[0]} ended with code {done.returncode}: {lines[-1]}")
+
+
+def _read(path: Path) -> tuple[str, int]:
+    """Return the name and the count of one dump."""
+    text = path.read_text(errors="replace")
+    name = re.search(r"^desc: Trigger: Client Request: (.*)$", text, re.MULTILINE)
+    total = re.search(r"^totals: (\d+)$", text, re.MULTILINE)
+    if name is None or total is None:
+        raise RuntimeError(f"{path.name} is no dump that was asked for")
+    return name[1].strip(), int(total[1])
