@@ -69,13 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             compare = partial(evaluation.compare, scale=arguments.scale)
         try:
             for row in compare(arguments.size):
-                print(f"{row.comparison}: {row.case}: {row.peer}", file=sys.stderr)
+                print(f"{row.comparison}: {row.case}: {row.peer}: {_ratios(row)}", file=sys.stderr)
                 rows.append(row)
         except DisagreementError as error:
             wrong.append(f"{module.NAME}: {error}")
+        if arguments.json:  # now, so that an interrupted run leaves what it has
+            write(arguments.json, rows, arguments.size)
     console.print(table_of(rows))
-    if arguments.json:
-        write(arguments.json, rows, arguments.size)
     for line in wrong:
         print(f"error: results differ: {line}", file=sys.stderr)
     return 1 if wrong else 0
