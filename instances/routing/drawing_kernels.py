@@ -23,6 +23,7 @@ def _keep_best(
     near: NDArray[np.float64],
     expert: NDArray[np.int32],
     choices: NDArray[np.int32],
+    t: int,
 ) -> None:
     """Fill in the experts of the highest scores, ascending; of equal scores the first expert's.
 
@@ -30,7 +31,7 @@ def _keep_best(
     of the maxima of 2 K blocks is a score that K experts reach; of the few that reach it, those
     stay that fewer than K others beat.
     """
-    num_experts, top_k, num_blocks = score.shape[0], choices.shape[0], top.shape[0]
+    num_experts, top_k, num_blocks = score.shape[0], choices.shape[1], top.shape[0]
     whole = num_experts - num_experts % num_blocks
     for j in range(num_blocks):
         top[j] = score[j]
@@ -49,8 +50,8 @@ def _keep_best(
             low = max(low, top[j])
     num_near = np.int64(0)
     for e in range(num_experts):
-        near[num_near] = score[e]
-        expert[num_near] = e
+        near[np.uint64(num_near)] = score[e]
+        expert[np.uint64(num_near)] = e
         num_near += score[e] >= low
     place = np.int64(0)
     for a in range(num_near):
@@ -60,7 +61,7 @@ def _keep_best(
         for b in range(a + 1, num_near):
             beaten_by += near[b] > near[a]
         if beaten_by < top_k:
-            choices[place] = expert[a]
+            choices[t, place] = expert[a]
             place += 1
 
 
@@ -90,4 +91,4 @@ def choose(
                 score[e] += factor * weight[r, e]
         for e in range(num_experts):
             score[e] += noise[np.uint64(index[t, e])]  # without a sign: none counts from the end
-        _keep_best(score, top, near, expert, choices[t])
+        _keep_best(score, top, near, expert, choices, t)
