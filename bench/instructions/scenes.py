@@ -6,6 +6,7 @@ limits, so that the same calls are recorded on every machine.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ ON_LARGER: Mapping[str, tuple[int, Mapping[str, Mapping[str, int]]]] = {
         22_000,
         {"greedy": {}, "continuous-greedy": {"steps": 5, "multiplier_steps": 20}},
     ),
-    "narrow": (13_000, {"successive-dp": {}, "layer-enumeration": {}}),
+    "narrow": (26_000, {"successive-dp": {}, "layer-enumeration": {}}),
 }
 """Shapes of the study of growth, their rows, and what runs on them, with its parameters."""
 
@@ -183,7 +184,7 @@ def record_main_calls() -> dict[str, Arguments]:
     return {name: call for name, call in calls if name.rpartition(".")[0] in MAIN_MODULES}
 
 
-def _placed(instance: Instance, name: str, **parameters: int) -> Placement:
+def _placed(instance: Instance, name: str, **parameters: Any) -> Placement:
     """Run a method without a limit; what a bound leaves open is left empty."""
     outcome = run(find_algorithm(name), instance, rng=np.random.default_rng(0), **parameters)
     return Placement.empty(instance) if outcome.placement is None else outcome.placement
