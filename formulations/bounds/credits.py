@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from formulations.bounds.blocks import Blocks
 from formulations.bounds.server_groups import ServerGroups
-from formulations.bounds.server_set_kernels import share_out
 from instances.problem import Instance
 from instances.rounding_up import grown
 from instances.structure.clauses import Clauses
 from instances.structure.upper_weights import UpperWeights
 
-_LOWEST = -600.0
-"""Logarithm of the least attraction: its exponential is far inside the range of doubles."""
+_WIDEST = 600.0
+"""Logarithm of the largest quotient of attractions: far inside the range of doubles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,9 +31,10 @@ class Credits:
         The servers.
     alone
         ``alone[x, s]``: weight of the clauses that want x alone, units; float64 (X, S).
-    weight, clause_set, offsets, entries
-        The other clauses: weights in units, server sets, and experts as indices into ``experts``;
-        float64 (C,), int32 (C,), int64 (C + 1,), int32 (any,).
+    blocks
+        The other clauses.
+    total
+        Weight of all clauses, units.
     longest_sum
         Most numbers that are added up for one credit.
     """
@@ -44,10 +45,8 @@ class Credits:
     fits: NDArray[np.bool_]
     groups: ServerGroups
     alone: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    clause_set: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    entries: NDArray[np.int32]
+    blocks: Blocks
+    total: float
     longest_sum: int
 
     @classmethod
@@ -55,36 +54,37 @@ class Credits:
         cls, instance: Instance, clauses: Clauses, upper: UpperWeights, groups: ServerGroups
     ) -> "Credits":
         """Bring clauses into this form; those of no weight are left out."""
-        kept = np.flatnonzero(upper.weight_ms > 0.0)
-        weight = upper.weight_ms[kept] / upper.unit_ms  # whole numbers: a power of two
-        clause_set = groups.set_of[clauses.server_set[kept]]
-        offsets, flat = clauses.flat_experts(clauses.itemset[kept])
-        begin, lengths = offsets[:-1], np.diff(offsets)
+        has_weight = np.zeros(clauses.itemset_layer.size, dtype=np.bool_)
+        has_weight[clauses.itemset[upper.weight_ms > 0.0]] = True
+        lengths = np.diff(clauses.itemset_offsets)
         is_wanted = np.zeros(instance.num_experts, dtype=np.bool_)
-        is_wanted[flat] = True
+        is_wanted[clauses.itemset_experts[np.repeat(has_weight, lengths)]] = True
         experts = np.flatnonzero(is_wanted)
-        entries = (np.cumsum(is_wanted) - 1)[flat].astype(np.int32)
-        layer = np.searchsorted(instance.layer_expert_offset, experts, side="right") - 1
+        index_of = np.cumsum(is_wanted) - 1
         alone = np.zeros((experts.size, groups.masks.size))
-        is_single = lengths == 1
+        single = np.flatnonzero((lengths == 1)[clauses.itemset] & (upper.weight_ms > 0.0))
+        wanted = clauses.itemset_experts[clauses.itemset_offsets[clauses.itemset[single]]]
         # whole numbers far below 2^53: exact in any order
-        np.add.at(alone, (entries[begin[is_single]], clause_set[is_single]), weight[is_single])
-        several = ~is_single
-        clause_layer = clauses.itemset_layer[clauses.itemset[kept]]
-        busiest = int(np.bincount(clause_layer, minlength=1).max())
+        np.add.at(
+            alone,
+            (index_of[wanted], groups.set_of[clauses.server_set[single]]),
+            upper.weight_ms[single] / upper.unit_ms,
+        )
+        blocks = Blocks.of(
+            clauses, upper.weight_ms, upper.unit_ms, groups.set_of, index_of, experts.size
+        )
         sizes = instance.expert_bytes[experts]
         return cls(
             experts=experts,
             sizes=sizes,
-            layer=layer,
+            layer=np.searchsorted(instance.layer_expert_offset, experts, side="right") - 1,
             fits=sizes[:, None] <= groups.largest_bytes[None, :],
             groups=groups,
             alone=alone,
-            weight=weight[several],
-            clause_set=clause_set[several].astype(np.int32),
-            offsets=np.concatenate([[0], np.cumsum(lengths[several])]).astype(np.int64),
-            entries=entries[np.repeat(several, lengths)],
-            longest_sum=busiest + int(lengths.max(initial=0)),
+            blocks=blocks,
+            total=float(alone.sum() + blocks.weight.sum()),
+            longest_sum=int(np.diff(clauses.layer_clause_offset).max(initial=0))
+            + int(lengths.max(initial=0)),
         )
 
     def with_storage(self, instance: Instance, capacity_bytes: NDArray[np.int64]) -> "Credits":
@@ -93,27 +93,19 @@ class Credits:
         fits = self.sizes[:, None] <= groups.largest_bytes[None, :]
         return dataclasses.replace(self, groups=groups, fits=fits)
 
-    @property
-    def total(self) -> float:
-        """Weight of all clauses, units."""
-        return float(self.alone.sum() + self.weight.sum())
-
     def most(self) -> NDArray[np.float64]:
         """Return the weight of all clauses of a set that want an expert, units; (X, S)."""
-        num_sets = self.alone.shape[1]
-        lengths = np.diff(self.offsets)
-        pair = self.entries.astype(np.int64) * num_sets + np.repeat(self.clause_set, lengths)
-        added = np.bincount(
-            pair, weights=np.repeat(self.weight, lengths), minlength=self.alone.size
-        )
-        return self.alone + added.reshape(self.alone.shape)
+        total = self.alone.copy()
+        self.blocks.add_whole(total)
+        return total
 
-    def split(self, repulsion: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Split every clause in proportion to exp(-repulsion[x, s]); credits, (X, S)."""
-        lowest = repulsion.min(axis=0, keepdims=True, initial=np.inf)
-        attraction = np.exp(np.maximum(lowest - repulsion, _LOWEST))
+    def split(self, repulsion: NDArray[np.float64], threads: int = 1) -> NDArray[np.float64]:
+        """Split every clause in proportion to exp(-repulsion[x, s]); credits, (X, S).
+
+        Repulsions that differ by more than doubles can tell are brought nearer to each other.
+        """
         credit = self.alone.copy()
-        share_out(self.weight, self.clause_set, self.offsets, self.entries, attraction, credit)
+        self.blocks.split(attraction_of(repulsion), credit, threads)
         return credit
 
     def rounded_up(self, credit: NDArray[np.float64], num_splits: int) -> NDArray[np.float64]:
@@ -122,8 +114,17 @@ class Credits:
         Parameters
         ----------
         credit
-            The sum of so many splits, divided by their number.
+            A mean of so many splits with any weights, computed as a sum of splits times weights,
+            divided by the sum of the weights.
         """
-        # a share: the sum of attractions, a quotient, a product; then sums and the last quotient
-        roundings = 2 * self.longest_sum + num_splits + 4
+        # a share: the sum of attractions, a quotient, a product; then their sums, a product, and
+        # sums and a quotient, whose divisor is a sum as well
+        roundings = 2 * self.longest_sum + 2 * num_splits + 6
         return np.asarray(np.ceil(credit * grown(1.0, roundings)))
+
+
+def attraction_of(repulsion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return exp(-repulsion) up to a factor for each set, within the range of doubles; (X, S)."""
+    above = repulsion - repulsion.min(axis=0, keepdims=True, initial=np.inf)
+    widest = float(above.max(initial=0.0))
+    return np.asarray(np.exp(-above * (_WIDEST / max(widest, _WIDEST))))

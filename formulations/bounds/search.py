@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from formulations.bounds.credits import Credits
 from formulations.bounds.responses import respond_in_turn
 from instances.deadline import Deadline
+from instances.evaluation import evaluate
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.result import relative_gap
@@ -62,7 +63,7 @@ class Search:
         self._gap = gap
         self.was_hurried = False
         self.placement = start if start is not None else Placement.empty(instance)
-        self.saving_ms = clauses.saving_ms(self.placement)
+        self.saving_ms = evaluate(instance, self.placement).saving_ms
         self.bound_ms = self.bound_of(credits.total)
         self.credit: NDArray[np.float64] | None = None
         self.price = np.zeros(credits.groups.capacity_bytes.size)
@@ -106,6 +107,18 @@ class Search:
 
     def round(self, on: NDArray[np.float64]) -> None:
         """Fill servers by falling probability, (X, M), and keep the placement if it is better."""
+        self._keep(self._filled(on))
+
+    def respond(self, on: NDArray[np.float64] | None = None) -> None:
+        """Let servers respond to one placement in turn; keep the result if it is better.
+
+        ``on`` is as for :meth:`round`, or None for the placement that stores nothing.
+        """
+        stored = np.zeros_like(self.placement.stored) if on is None else self._filled(on)
+        if not self.must_stop():
+            self._keep(respond_in_turn(self.instance, self._clauses, stored, self.deadline))
+
+    def _filled(self, on: NDArray[np.float64]) -> NDArray[np.bool_]:
         credits, instance = self._credits, self.instance
         stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
         for group, share in zip(credits.groups.members, on.T, strict=True):
@@ -116,17 +129,11 @@ class Search:
                 taken = _fill(sizes, int(instance.capacity_bytes[server]))
                 stored[server, credits.experts[order[taken]]] = True
                 order = order[~taken]
-        self._keep(stored)
-
-    def respond(self) -> None:
-        """Let servers respond to nothing, and to the best placement; keep what is better."""
-        for stored in (np.zeros_like(self.placement.stored), self.placement.stored):
-            if not self.must_stop():
-                self._keep(respond_in_turn(self.instance, self._clauses, stored, self.deadline))
+        return stored
 
     def _keep(self, stored: NDArray[np.bool_]) -> None:
         placement = Placement(stored)
-        saving = self._clauses.saving_ms(placement)
+        saving = evaluate(self.instance, placement).saving_ms
         if saving > self.saving_ms:
             self.placement, self.saving_ms = placement, saving
             self._tell(self)

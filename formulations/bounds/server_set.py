@@ -1,7 +1,8 @@
 """The server-set bound: server sets by themselves, experts by themselves, credits between them.
 
-Code of the parts: credits (splits of clause weights), set_tables (what a server set gains beyond
-the credits), labels (what the storage can earn from the credits). Proof: docs/theory.md, section 7.
+Code of the parts: credits and blocks (splits of clause weights), split_search (how good ones are
+found), set_tables (what a server set gains beyond the credits), labels (what the storage can earn
+from the credits). Proof: docs/theory.md, section 7.
 """
 
 import dataclasses
@@ -16,9 +17,11 @@ from formulations.bounds.more_storage import bounds_with_more_storage
 from formulations.bounds.search import Search
 from formulations.bounds.server_groups import ServerGroups
 from formulations.bounds.set_tables import SetTables
+from formulations.bounds.split_search import find_splits
 from formulations.start import check_start
 from instances.deadline import Deadline
 from instances.errors import InputError
+from instances.parallel import require_threads
 from instances.placement import Placement
 from instances.problem import MAX_BYTES, Instance
 from instances.registry import Algorithm
@@ -29,17 +32,8 @@ from instances.structure.upper_weights import upper_weights
 MAX_SERVERS = 8
 """More servers are merged into so many groups: labels distinguish 2^8 sets of groups."""
 
-_LOOKS = 5
-"""Steps between two evaluations of the bound while splits are found."""
-
 _ROUNDINGS = 20
-"""Steps between two roundings to a placement."""
-
-_BOLD, _CAREFUL, _BOLD_STEPS = 5.0, 3.0, 40
-"""Lengths of the steps of splits and labels: at first, later, and when they change."""
-
-_AVERAGE_GROWTH = 1.6
-"""Averages start afresh after so many times as many steps as the last one had."""
+"""Steps between two roundings to a placement while credits of tables are found."""
 
 _INERTIA = 0.8
 """Share of the last direction in the next one."""
@@ -71,8 +65,9 @@ def server_set(
     start: Placement | None = None,
     on_progress: OnProgress | None = None,
     gap: float = 0.0,
-    steps: int = 300,
+    steps: int = 240,
     extra_bytes: int = 0,
+    threads: int = 1,
 ) -> Outcome:
     """F <= sum over server sets of max (f_S(C) - credits of C) + what storage earns from credits.
 
@@ -83,15 +78,18 @@ def server_set(
     experts of its best label, the set of servers that store it, at any prices. Certified: weights
     are rounded upwards once, and everything after that is exact.
 
-    Splits and mixed labels are found by a primal-dual method in entropy distances, whose splits
-    depend on X S numbers alone; then credits of small layers by a deflected subgradient method
-    towards the value of the best placement. Mixed labels round to placements on the way.
+    Splits and mixed labels are found by a primal-dual method in entropy distances, whose state is
+    X S numbers, with step lengths and restarts as in PDLP; then credits of small layers by a
+    deflected subgradient method towards the value of the best placement. Mixed labels round to
+    placements on the way, and servers respond to these in turn.
 
-    Time O(steps (entries + X 2^N + sum over server sets and layers of 2^E)), N at most 8: more
-    servers are merged into groups, which keeps the bound valid, but not as strong.
+    Time O(steps (R S K + X 2^N + sum over server sets and layers of 2^E)), S here the sets of one
+    user, N at most 8: more servers are merged into groups, which keeps the bound valid, but not as
+    strong.
 
-    Source: docs/theory.md, section 7; primal-dual steps: Chambolle, Pock 2016; target steps: Polyak
-    1969; deflection: Camerini, Fratta, Maffioli 1975.
+    Source: docs/theory.md, section 7; primal-dual steps: Chambolle, Pock 2016; their lengths:
+    Applegate et al. 2021 (PDLP); target steps: Polyak 1969; deflection: Camerini, Fratta, Maffioli
+    1975.
 
     Parameters
     ----------
@@ -100,22 +98,27 @@ def server_set(
     gap
         Stop when (bound - saving) / bound of the best placement is at most this.
     steps
-        Steps of the first method; the second takes twice as many.
+        Steps of the first method; the second takes three times as many.
     extra_bytes
         Also bound the saving with so many bytes more on each server alone, as far as time allows;
         0 for no such bounds.
+    threads
+        Threads that work on layers side by side; the answer is the same for any number of them, as
+        long as time does not run out.
 
     Raises
     ------
     InputError
-        When the start is not feasible, the gap is not in 0..1, the steps are not a whole number
-        >= 1, or the extra bytes are not a whole number from 0 that leaves storage within limits.
+        When the start is not feasible, the gap is not in 0..1, the steps or threads are not a
+        whole number >= 1, or the extra bytes are not a whole number from 0 that leaves storage
+        within limits.
     """
     del rng
     if not 0.0 <= gap <= 1.0:
         raise InputError("gap", f"{gap!r} is not in 0..1")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InputError("steps", f"{steps!r} is not a whole number >= 1")
+    require_threads(threads)
     _check_extra(instance, extra_bytes)
     if start is not None:
         check_start(instance, start)
@@ -134,13 +137,13 @@ def server_set(
     tables: SetTables | None = None
     tell(search)
     if credits.experts.size and not search.must_stop():
-        labels = Labels(credits)
-        credit = _split(search, credits, labels, steps)
+        labels = Labels(credits, threads)
+        credit = find_splits(search, credits, labels, steps, threads)
         if start is None:
             search.respond()
         tables = None if search.must_stop() else SetTables.of(credits)
         if tables is not None:
-            _shift(search, credits, labels, tables, credit, 2 * steps)
+            _shift(search, credits, labels, tables, credit, 3 * steps)
     is_late = search.was_hurried and not search.is_closed
     outcome = _outcome(search, StopReason.TIME_LIMIT if is_late else StopReason.COMPLETED)
     if not extra_bytes:
@@ -164,54 +167,6 @@ def _outcome(search: Search, stop_reason: StopReason) -> Outcome:
         bound_saving_ms=search.bound_ms,
         bound_certified=True,
     )
-
-
-def _split(search: Search, credits: Credits, labels: Labels, steps: int) -> NDArray[np.float64]:
-    """Look for splits of the clause weights with a small bound; returns the best credits.
-
-    A saddle point: splits go where labels meet the sets least, labels where splits pay. Both move
-    in entropy distances, so a split depends on sums of met probabilities alone.
-    """
-    repulsion = np.zeros_like(credits.alone)
-    even = credits.split(repulsion)
-    scale = even.sum(axis=1) + _SPECK * credits.total
-    score = np.zeros_like(labels.worth)
-    sum_of_splits, sum_of_prices = np.zeros_like(even), np.zeros_like(labels.price)
-    num_splits, next_restart = 0, 8
-    best = credits.rounded_up(even, 1)
-    before = labels.met.copy()
-    for step in range(steps):
-        if search.must_stop():
-            break
-        length = _BOLD if step < _BOLD_STEPS else _CAREFUL
-        if step:
-            repulsion += length * (2.0 * labels.met - before)
-        split = credits.split(repulsion)
-        if num_splits >= next_restart:
-            sum_of_splits[:] = 0.0
-            sum_of_prices[:] = 0.0
-            num_splits = 0
-            next_restart = int(_AVERAGE_GROWTH * next_restart)
-        sum_of_splits += split
-        num_splits += 1
-        labels.look_at(split)
-        score += (length / scale)[:, None] * labels.worth
-        before = labels.met.copy()
-        score -= labels.mix(score, scale / length)
-        score -= score.max(axis=1, keepdims=True)
-        sum_of_prices += labels.price
-        if step == 0:
-            before = labels.met.copy()
-        if step % _LOOKS == _LOOKS - 1 or step == steps - 1:
-            for candidate, count in ((split, 1), (sum_of_splits / num_splits, num_splits)):
-                credit = credits.rounded_up(candidate, count)
-                labels.look_at(credit)
-                bound = labels.value(sum_of_prices / num_splits)
-                if search.lower(bound, credit, labels.best_price):
-                    best = credit
-        if step % _ROUNDINGS == _ROUNDINGS - 1 or step == steps - 1:
-            search.round(labels.on)
-    return best
 
 
 def _shift(
@@ -246,7 +201,7 @@ def _shift(
         warmth = scale * _WARM * (_COLD / _WARM) ** done
         gains = tables.value(credit, chosen)
         labels.look_at(credit)
-        labels.mix(labels.worth / warmth[:, None], warmth)
+        labels.mix(credit, warmth)
         bound = gains + labels.value()
         search.lower(bound, credit, labels.best_price)
         if bound < best_total:
@@ -272,5 +227,5 @@ SERVER_SET = Algorithm(
     exact=False,
     summary="server sets alone, experts alone, credits between them: at least as tight as the LP",
     source="docs/theory.md, section 7",
-    complexity="O(steps (entries + X 2^N + sum over server sets and layers of 2^E)), N at most 8",
+    complexity="O(steps (R S K + X 2^N + sum over server sets and layers of 2^E)), N at most 8",
 )

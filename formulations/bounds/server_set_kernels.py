@@ -22,28 +22,30 @@ _NEGLIGIBLE = -30.0
 """Logarithm of a probability that counts as 0 where only steps depend on it."""
 
 
-@njit(cache=True)
-def share_out(
-    weight: NDArray[np.float64],
-    clause_set: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    entries: NDArray[np.int32],
-    attraction: NDArray[np.float64],
-    credit: NDArray[np.float64],
-) -> None:
-    """Split every clause's weight among its experts in proportion to attraction[x, s] > 0."""
-    for c in range(clause_set.shape[0]):
-        s = clause_set[c]
-        total = 0.0
-        for h in range(offsets[c], offsets[c + 1]):
-            total += attraction[entries[h], s]
-        share = weight[c] / total
-        for h in range(offsets[c], offsets[c + 1]):
-            credit[entries[h], s] += share * attraction[entries[h], s]
+@njit(cache=True, nogil=True)
+def sum_over_subsets(table: NDArray[np.float64], num_bits: int) -> None:
+    """Let table[t] become the sum of table over the subsets of t; takes num_bits 2^num_bits."""
+    for bit in range(num_bits):
+        step = 1 << bit
+        for base in range(0, 1 << num_bits, 2 * step):
+            for low in range(base, base + step):
+                table[low + step] += table[low]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
+def add_up_costs(cost: NDArray[np.float64], price: NDArray[np.float64]) -> None:
+    """Let cost[t] become the sum of the prices of the servers in t."""
+    cost[0] = 0.0
+    for n in range(price.shape[0]):
+        step = 1 << n
+        for low in range(step):
+            cost[step + low] = cost[low] + price[n]
+
+
+@njit(cache=True, nogil=True)
 def label_worths(
+    begin: int,
+    end: int,
     credit: NDArray[np.float64],
     masks: NDArray[np.int64],
     num_servers: int,
@@ -51,51 +53,51 @@ def label_worths(
 ) -> None:
     """Fill worth[x, t], the credits of the sets that t meets: all but those inside its complement.
 
-    Takes num_servers * 2^num_servers steps for each expert.
+    Experts x = begin .. end - 1; num_servers * 2^num_servers steps for each of them.
     """
     num_labels = 1 << num_servers
     within = np.empty(num_labels)
-    for x in range(credit.shape[0]):
+    for x in range(begin, end):
         within[:] = 0.0
         total = 0.0
         for s in range(masks.shape[0]):
             within[masks[s]] += credit[x, s]
             total += credit[x, s]
-        for n in range(num_servers):
-            step = 1 << n
-            for base in range(0, num_labels, 2 * step):
-                for low in range(base, base + step):
-                    within[low + step] += within[low]
+        sum_over_subsets(within, num_servers)
         for t in range(num_labels):
             worth[x, t] = total - within[num_labels - 1 - t]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def best_labels(
+    begin: int,
+    end: int,
     worth: NDArray[np.float64],
     sizes: NDArray[np.int64],
     fits: NDArray[np.bool_],
     price: NDArray[np.float64],
     used: NDArray[np.int64],
 ) -> float:
-    """Return the sum over experts of the largest worth less cost; bytes used go to ``used``.
+    """Return the sum over experts of the largest worth less cost; bytes used are added to ``used``.
 
     Costs are whole numbers of units, not above the exact ones, so the result is not below the exact
     sum. Labels with a server that the expert does not fit into are left out.
     """
     num_labels, num_servers = worth.shape[1], price.shape[0]
+    single = np.empty(num_servers)
     cost = np.zeros(num_labels)
     total = 0.0
-    used[:] = 0
-    for x in range(worth.shape[0]):
+    for x in range(begin, end):
+        changed = x == begin or sizes[x] != sizes[x - 1]
         for n in range(num_servers):
-            step = 1 << n
             # the product is off by less than one unit below 2^52, where larger ones are cut off
-            single = max(0.0, math.floor(min(price[n] * sizes[x], 2.0**52)) - 1.0)
+            alone = max(0.0, math.floor(min(price[n] * sizes[x], 2.0**52)) - 1.0)
             if not fits[x, n]:
-                single = np.inf
-            for low in range(step):
-                cost[step + low] = cost[low] + single
+                alone = np.inf
+            changed = changed or alone != single[n]
+            single[n] = alone
+        if changed:
+            add_up_costs(cost, single)
         best = 0
         top = 0.0
         for t in range(1, num_labels):
@@ -109,50 +111,60 @@ def best_labels(
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def mix_labels(
-    score: NDArray[np.float64],
+    begin: int,
+    end: int,
+    pull: NDArray[np.float64],
+    scale: NDArray[np.float64],
     sizes: NDArray[np.float64],
     slope: NDArray[np.float64],
     price: NDArray[np.float64],
     masks: NDArray[np.int64],
+    fits: NDArray[np.bool_],
     met: NDArray[np.float64],
     on: NDArray[np.float64],
     used: NDArray[np.float64],
     curvature: NDArray[np.float64],
 ) -> None:
-    """Mix labels with probabilities in proportion to exp(score - slope * prices).
+    """Mix labels with probabilities in proportion to exp(worth / scale - slope * prices).
 
-    Fills the probabilities that a set is met and that a server stores an expert, (X, S) and (X, N),
+    The worth of a label is that of its credits ``pull[x, s]``, as in label_worths. Fills the
+    probabilities that a set is met and that a server stores an expert, (X, S) and (X, N), and adds
     the bytes used, and their derivative in the prices with the sign changed.
     """
-    num_labels, num_servers = score.shape[1], price.shape[0]
-    cost = np.zeros(num_labels)
-    for n in range(num_servers):
-        step = 1 << n
-        for low in range(step):
-            cost[step + low] = cost[low] + price[n]
-    within = np.empty(num_labels)
-    used[:] = 0.0
-    curvature[:] = 0.0
+    num_servers = price.shape[0]
+    num_labels = 1 << num_servers
     everything = num_labels - 1
-    for x in range(score.shape[0]):
-        top = 0.0
+    cost = np.empty(num_labels)
+    add_up_costs(cost, price)
+    within = np.empty(num_labels)
+    height = np.empty(num_labels)
+    for x in range(begin, end):
+        within[:] = 0.0
+        for s in range(masks.shape[0]):
+            within[masks[s]] += pull[x, s]
+        sum_over_subsets(within, num_servers)
+        barred = 0
+        for n in range(num_servers):
+            if not fits[x, n]:
+                barred |= 1 << n
+        inverse = 1.0 / scale[x]
+        top = -np.inf
         for t in range(num_labels):
-            within[t] = score[x, t] - slope[x] * cost[t]
-            top = within[t] if t == 0 else max(top, within[t])
+            # what all sets are worth together is left out: it is the same for every label
+            height[t] = -within[everything - t] * inverse - slope[x] * cost[t]
+            if t & barred == 0:
+                top = max(top, height[t])
         total = 0.0
         for t in range(num_labels):
-            height = within[t] - top
-            within[t] = math.exp(height) if height > _NEGLIGIBLE else 0.0
+            above = height[t] - top
+            likely = above > _NEGLIGIBLE and t & barred == 0
+            within[t] = math.exp(above) if likely else 0.0
             total += within[t]
         for t in range(num_labels):
             within[t] /= total
-        for n in range(num_servers):
-            step = 1 << n
-            for base in range(0, num_labels, 2 * step):
-                for low in range(base, base + step):
-                    within[low + step] += within[low]
+        sum_over_subsets(within, num_servers)
         for s in range(masks.shape[0]):
             met[x, s] = 1.0 - within[everything - masks[s]]
         for n in range(num_servers):

@@ -114,11 +114,8 @@ class SetTables:
 def _blocks(credits: Credits) -> list[tuple[int, int, NDArray[np.int64]]]:
     """List (server set, expert size, experts), one for each set and layer that gets a table."""
     begin = np.searchsorted(credits.layer, np.arange(int(credits.layer.max(initial=-1)) + 2))
-    wants = credits.alone > 0.0
-    several = np.zeros_like(wants)
-    clause = np.repeat(credits.clause_set, np.diff(credits.offsets))
-    several[credits.entries, clause] = True
-    wants |= several
+    several = credits.most() > credits.alone
+    wants = several | (credits.alone > 0.0)
     blocks = []
     for first, end in zip(begin[:-1].tolist(), begin[1:].tolist(), strict=True):
         sizes = credits.sizes[first:end]
@@ -145,33 +142,37 @@ def _tables(
     credits: Credits, blocks: list[tuple[int, int, NDArray[np.int64]]]
 ) -> NDArray[np.float64]:
     """Fill the tables by zeta transforms, block by block."""
-    lengths = np.diff(credits.offsets)
-    first_entry = credits.entries[credits.offsets[:-1]] if lengths.size else credits.entries[:0]
-    clause_layer = credits.layer[first_entry]
-    order = np.lexsort((clause_layer, credits.clause_set))
-    key_set, key_layer = credits.clause_set[order], clause_layer[order]
+    clauses_of = {
+        layer: _by_set(*credits.blocks.clauses_of(layer))
+        for layer in np.unique([credits.layer[experts[0]] for _, _, experts in blocks]).tolist()
+    }
     tables = []
     for s, _, experts in blocks:
-        begin, end = np.searchsorted(key_set, [s, s + 1])
-        inner = key_layer[begin:end]
-        layer = credits.layer[experts[0]]
-        clauses = order[
-            begin + np.searchsorted(inner, layer) : begin + np.searchsorted(inner, layer + 1)
-        ]
-        size = lengths[clauses]
-        ends = np.cumsum(size)
-        entries = credits.entries[
-            np.repeat(credits.offsets[clauses] - ends + size, size) + np.arange(size.sum())
-        ]
+        weight, offsets, entries = clauses_of[int(credits.layer[experts[0]])][s]
         singles = np.arange(experts.size)
         tables.append(
             subset_values(
-                np.concatenate([credits.weight[clauses], credits.alone[experts, s]]),
-                np.concatenate([[0], ends, ends[-1:] + 1 + singles] if ends.size else []).astype(
-                    np.int64
-                ),
-                np.concatenate([np.searchsorted(experts, entries), singles]).astype(np.int64),
+                np.concatenate([weight, credits.alone[experts, s]]),
+                np.concatenate([offsets, offsets[-1] + 1 + singles]),
+                np.concatenate([np.searchsorted(experts, entries), singles]),
                 experts.size,
             )
         )
     return np.concatenate(tables)
+
+
+def _by_set(
+    weight: NDArray[np.float64],
+    clause_set: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    entries: NDArray[np.int64],
+) -> dict[int, tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Sort clauses by server set: weights, offsets and entries of each."""
+    lengths = np.diff(offsets)
+    of_entry = np.repeat(clause_set, lengths)
+    sorted_by_set = {}
+    for s in np.unique(clause_set).tolist():
+        mine = clause_set == s
+        ends = np.concatenate([[0], np.cumsum(lengths[mine])])
+        sorted_by_set[s] = (weight[mine], ends, entries[of_entry == s])
+    return sorted_by_set

@@ -6,16 +6,21 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import formulations.bounds.labels as labels_module
 import formulations.bounds.server_set as module
-from formulations.bounds.credits import Credits
+from formulations.bounds import blocks
+from formulations.bounds.credits import Credits, attraction_of
 from formulations.bounds.labels import Labels
 from formulations.bounds.lp import LP
+from formulations.bounds.search import Search
 from formulations.bounds.server_groups import ServerGroups
 from formulations.bounds.server_set import SERVER_SET
 from formulations.bounds.set_tables import SetTables
+from formulations.bounds.split_search import find_splits
 from formulations.brute_force import BRUTE_FORCE
 from formulations.layer_enumeration import LAYER_ENUMERATION
 from instances.checker import check
+from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.evaluation import evaluate
 from instances.families import generate
@@ -46,6 +51,16 @@ def parts(instance: Instance, most: int = 8) -> tuple[UpperWeights, Credits]:
     upper = upper_weights(instance, clauses)
     groups = ServerGroups.of(instance, clauses, upper.weight_ms, most)
     return upper, Credits.of(instance, clauses, upper, groups)
+
+
+def clauses_in(credits: Credits) -> list[tuple[float, int, list[int]]]:
+    """Clauses of two experts or more: weight, server set, experts as the credits number them."""
+    found = []
+    for layer in np.unique(credits.blocks.layer).tolist():
+        weight, server_set, offsets, experts = credits.blocks.clauses_of(layer)
+        for c, (w, s) in enumerate(zip(weight.tolist(), server_set.tolist(), strict=True)):
+            found.append((w, s, experts[offsets[c] : offsets[c + 1]].tolist()))
+    return found
 
 
 def exact_clauses(instance: Instance) -> list[tuple[Fraction, frozenset[int], frozenset[int]]]:
@@ -164,22 +179,111 @@ def test_splits_cover_every_clause(seed: int) -> None:
     """Rounded credits are not below those of a split whose shares add up exactly."""
     rng = np.random.default_rng(seed)
     credits = parts(random_instance(rng, max_experts=5, max_rows=20))[1]
-    while not credits.weight.size:  # no clause of two experts: draw another instance
+    while not credits.blocks.weight.size:  # no clause of two experts: draw another instance
         credits = parts(random_instance(rng, max_experts=5, max_rows=20))[1]
-    splits = [rng.normal(size=credits.alone.shape) * 10.0**k for k in (-1, 1, 4)]
-    found = sum(credits.split(repulsion) for repulsion in splits) / len(splits)
+    repulsions = [rng.normal(size=credits.alone.shape) * 10.0**k for k in (-1, 1, 4)]
+    lengths = rng.uniform(0.5, 50.0, 3)
+    found = sum(c * credits.split(r) for c, r in zip(lengths, repulsions, strict=True))
+    found = found / (lengths[0] + lengths[1] + lengths[2])
     exact = [[Fraction(float(v)) for v in row] for row in credits.alone]
-    for repulsion in splits:
-        lowest = repulsion.min(axis=0, keepdims=True)
-        attraction = np.exp(np.maximum(lowest - repulsion, -600.0))
-        for c, s in enumerate(credits.clause_set.tolist()):
-            experts = credits.entries[credits.offsets[c] : credits.offsets[c + 1]].tolist()
+    whole = sum(Fraction(float(c)) for c in lengths)
+    for length, repulsion in zip(lengths.tolist(), repulsions, strict=True):
+        attraction = attraction_of(repulsion)
+        for weight, s, experts in clauses_in(credits):
             pulls = [Fraction(float(attraction[x, s])) for x in experts]
             for x, pull in zip(experts, pulls, strict=True):
-                exact[x][s] += Fraction(float(credits.weight[c])) * pull / sum(pulls) / len(splits)
-    rounded = credits.rounded_up(found, len(splits))
+                exact[x][s] += Fraction(weight) * pull / sum(pulls) * Fraction(length) / whole
+    rounded = credits.rounded_up(found, 3)
     for x, s in np.ndindex(rounded.shape):
         assert exact[x][s] <= Fraction(float(rounded[x, s])) <= exact[x][s] * Fraction(1.001) + 2
+
+
+def test_attractions_stay_within_the_range_of_doubles() -> None:
+    repulsion = np.array([[0.0, 3.0], [599.0, 1.0]])
+    np.testing.assert_allclose(-np.log(attraction_of(repulsion)), [[0.0, 2.0], [599.0, 0.0]])
+    wide = attraction_of(np.array([[0.0], [1e4], [2e4]]))
+    np.testing.assert_allclose(-np.log(wide), [[0.0], [300.0], [600.0]])
+    assert attraction_of(np.zeros((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_blocks_hold_every_clause(seed: int) -> None:
+    """Clauses of weight, one by one; those of one expert are added up apart."""
+    instance = random_instance(np.random.default_rng(seed), max_experts=5, max_rows=20)
+    upper, credits = parts(instance)
+    clauses = build_clauses(instance)
+    found: dict[tuple[tuple[int, ...], int], float] = {}
+    for weight, s, experts in clauses_in(credits):
+        key = (tuple(sorted(credits.experts[experts].tolist())), s)
+        assert key not in found
+        found[key] = weight
+    for x, s in np.argwhere(credits.alone > 0.0).tolist():
+        found[(int(credits.experts[x]),), s] = float(credits.alone[x, s])
+    expected: dict[tuple[tuple[int, ...], int], float] = {}
+    for c in np.flatnonzero(upper.weight_ms > 0.0).tolist():
+        i = clauses.itemset[c]
+        begin, end = clauses.itemset_offsets[i : i + 2]
+        key = (
+            tuple(clauses.itemset_experts[begin:end].tolist()),
+            int(credits.groups.set_of[clauses.server_set[c]]),
+        )
+        expected[key] = upper.weight_ms[c] / upper.unit_ms
+    assert found == expected
+    assert credits.total == sum(expected.values())
+    whole = credits.alone.copy()
+    for weight, s, experts in clauses_in(credits):
+        whole[experts, s] += weight
+    np.testing.assert_array_equal(credits.most(), whole)
+
+
+def test_parts_for_threads_cut_between_layers_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    instance = generate("gpt-oss", size="small", seed=0)
+    alone = bound_of(instance, steps=STEPS)
+    whole = parts(instance)[1]
+    repulsion = np.random.default_rng(0).normal(size=whole.alone.shape)
+    monkeypatch.setattr(blocks, "_LEAST_WORK", 1)
+    monkeypatch.setattr(labels_module, "_LEAST_WORK", 1)
+    credits = parts(instance)[1]
+    cuts = credits.blocks.part[1:-1]
+    assert cuts.size
+    assert np.all(credits.blocks.layer[cuts] > credits.blocks.layer[cuts - 1])
+    for threads in (1, 3):
+        np.testing.assert_array_equal(credits.split(repulsion, threads), whole.split(repulsion))
+    outcomes = [bound_of(instance, steps=STEPS, threads=threads) for threads in (1, 3)]
+    assert outcomes[0].bound_saving_ms == outcomes[1].bound_saving_ms
+    np.testing.assert_array_equal(outcomes[0].placement.stored, outcomes[1].placement.stored)
+    assert outcomes[0].bound_saving_ms == pytest.approx(alone.bound_saving_ms, rel=1e-3)
+
+
+def test_longer_searches_do_not_lose_their_way() -> None:
+    """Repulsions grow with every step, far beyond what one exponential can hold."""
+    instance = generate("gpt-oss", size="tiny", seed=0)
+    bounds = [bound_of(instance, steps=steps).bound_saving_ms for steps in (60, 600)]
+    assert bounds[1] <= bounds[0]
+    upper, credits = parts(instance)
+    search = Search(
+        instance,
+        build_clauses(instance),
+        upper,
+        credits,
+        None,
+        lambda search: None,
+        Deadline.after(None),
+        0.0,
+    )
+    labels = Labels(credits)
+    last = []
+    monitored = search.lower
+
+    def lower(total: float, credit: np.ndarray, price: np.ndarray) -> bool:
+        last.append(search.bound_of(total))
+        return monitored(total, credit, price)
+
+    search.lower = lower  # type: ignore[method-assign]
+    find_splits(search, credits, labels, 600, 1)
+    assert max(last[-6:]) < 1.01 * search.bound_ms
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -283,9 +387,9 @@ def test_tables_hold_the_weights_inside_each_subset() -> None:
                 for subset in range(table.size):
                     chosen = {int(x) for k, x in enumerate(experts) if subset >> k & 1}
                     weight = sum(credits.alone[x, s] for x in chosen)
-                    for c in np.flatnonzero(credits.clause_set == s):
-                        entries = credits.entries[credits.offsets[c] : credits.offsets[c + 1]]
-                        weight += credits.weight[c] if chosen.issuperset(entries.tolist()) else 0.0
+                    for clause, clause_set, wanted in clauses_in(credits):
+                        if clause_set == s and chosen.issuperset(wanted):
+                            weight += clause
                     assert table[subset] == weight
 
 
@@ -339,6 +443,8 @@ def test_rejects_bad_input(tiny: Instance) -> None:
         bound_of(tiny, gap=1.5)
     with pytest.raises(InputError, match="steps: 0 is not a whole number >= 1"):
         bound_of(tiny, steps=0)
+    with pytest.raises(InputError, match="threads: 0 is not a whole number >= 1"):
+        bound_of(tiny, threads=0)
     stored = np.ones((tiny.num_servers, tiny.num_experts), dtype=np.bool_)
     with pytest.raises(InputError, match="start: server 'near' holds 60 bytes"):
         bound_of(tiny, start=Placement(stored))
