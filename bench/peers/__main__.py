@@ -54,6 +54,12 @@ MODULES: tuple[ModuleType, ...] = (
 )
 """In the order of the table."""
 
+WIDTH = 160
+"""Columns of the table where the output is not a terminal."""
+
+COLUMNS = ("instance", "moeplace", "its time", "instead", "time", "ratio (CPU)", "checked")
+FIGURES = ("its time", "time", "ratio (CPU)")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 when some result differs from the peer's."""
@@ -75,29 +81,38 @@ def main(argv: Sequence[str] | None = None) -> int:
             wrong.append(f"{module.NAME}: {error}")
         if arguments.json:  # now, so that an interrupted run leaves what it has
             write(arguments.json, rows, arguments.size)
-    console.print(table_of(rows))
+    if arguments.markdown:
+        print(markdown_of(rows))
+    else:
+        console.print(table_of(rows))
     for line in wrong:
         print(f"error: results differ: {line}", file=sys.stderr)
     return 1 if wrong else 0
 
 
-WIDTH = 160
-"""Columns of the table where the output is not a terminal."""
-
-
 def table_of(rows: Sequence[Row]) -> Table:
     """Lay the rows out, those of one comparison and instance together."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("instance")
-    table.add_column("moeplace")
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("instead")
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("ratio (CPU)", justify="right", no_wrap=True)
-    table.add_column("checked")
+    for title in COLUMNS:
+        is_figure = title in FIGURES
+        table.add_column(title, justify="right" if is_figure else "left", no_wrap=is_figure)
+    for cells in _cells(rows):
+        table.add_row(*cells)
+    return table
+
+
+def markdown_of(rows: Sequence[Row]) -> str:
+    """Write the same as a table in Markdown."""
+    rules = ["---:" if title in FIGURES else "---" for title in COLUMNS]
+    lines = [COLUMNS, rules, *_cells(rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
+    """Yield the texts of each row; an instance is named once."""
     shown = ""
     for row in rows:
-        table.add_row(
+        yield (
             row.case if row.case != shown else "",
             row.ours,
             "" if row.ours_s is None else seconds_text(row.ours_s.wall),
@@ -107,7 +122,6 @@ def table_of(rows: Sequence[Row]) -> Table:
             row.checked,
         )
         shown = row.case
-    return table
 
 
 def _more(row: Row) -> str:
@@ -146,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="evaluate these sizes of the family scale; default: million",
     )
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     return parser
 

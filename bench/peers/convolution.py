@@ -11,9 +11,9 @@ from instances.structure.maxplus import convolve
 NAME = "convolution"
 SUMMARY = "max-plus convolution over growing lengths: a loop over all pairs, by NumPy"
 
-LENGTHS = {"toy": (20, 40), "full": (500, 2_000, 8_000, 32_000)}
-ROUNDS = {"toy": 1, "full": 3}
-CALLS = 5
+LENGTHS = {"toy": (20, 40), "full": (2_000, 8_000, 32_000, 128_000)}
+ROUNDS = {"toy": 1, "full": 2}
+CALLS = 2
 """Calls of ours for each of the peer's."""
 
 Values = NDArray[np.float64]

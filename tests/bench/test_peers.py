@@ -19,7 +19,7 @@ from bench.peers import (
     knapsack,
     startup,
 )
-from bench.peers.__main__ import MODULES, main, table_of
+from bench.peers.__main__ import MODULES, main, markdown_of, table_of
 from bench.peers.document import FORMAT, document
 from bench.peers.race import (
     DisagreementError,
@@ -349,6 +349,10 @@ def test_ratios_of_peers_that_ran_out_of_time_are_lower_bounds() -> None:
     )
     cells = [next(iter(column.cells)) for column in table_of([row]).columns]
     assert cells == ["i", "a", "500 ms", "b", "> 60.0 s", "> 120 (> 247)", "no proof"]
+    lines = markdown_of([row, row]).splitlines()
+    assert lines[0] == "| instance | moeplace | its time | instead | time | ratio (CPU) | checked |"
+    assert lines[2] == "| i | a | 500 ms | b | > 60.0 s | > 120 (> 247) | no proof |"
+    assert lines[3].startswith("|  | a |")  # an instance is named once
 
 
 def test_the_document_has_what_the_table_shows(tmp_path, capsys: pytest.CaptureFixture) -> None:
