@@ -28,6 +28,9 @@ ENVIRONMENT = {
 }
 """Variables of the processes in which kernels are compiled and counted."""
 
+LEAST = 50_000
+"""Shorter calls are left out: what Python does around them would count."""
+
 VALGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no")
 
 
@@ -41,7 +44,7 @@ def reason_against() -> str:
 
 
 def count_instructions(calls: dict[str, Arguments], cache: Path) -> dict[str, int]:
-    """Return the instructions of each call.
+    """Return the instructions of each call, but for the shortest.
 
     Parameters
     ----------
@@ -69,11 +72,11 @@ def count_instructions(calls: dict[str, Arguments], cache: Path) -> dict[str, in
         _run(replay, environment)  # compiles
         _run((*VALGRIND, f"--callgrind-out-file={folder / 'counts'}", *replay), environment)
         counts = dict(_read(file) for file in folder.glob("counts.*"))
-    nothing = counts.pop(NOTHING)
-    missing = sorted(set(calls) - set(counts))
+    missing = sorted({NOTHING, *calls} - set(counts))
     if missing:
         raise RuntimeError(f"callgrind has not counted {', '.join(missing)}")
-    return {kernel: count - nothing for kernel, count in sorted(counts.items())}
+    own = {kernel: counts[kernel] - counts[NOTHING] for kernel in sorted(calls)}
+    return {kernel: count for kernel, count in own.items() if count >= LEAST}
 
 
 def _run(command: tuple[str, ...], environment: dict[str, str]) -> None:

@@ -92,9 +92,14 @@ def methods_on_larger_instances() -> None:
             build_clauses(instance).saving_ms(placement)
 
 
-def searches() -> None:
-    """Exchange whole clauses; exclude placements until none is left."""
+def local_search() -> None:
+    """Exchange single experts and whole clauses."""
+    _placed(generate("gpt-oss", size="small", seed=0), "successive-hull")
     _placed(generate("set-union-knapsack", size="medium", seed=0), "successive-hull")
+
+
+def exclusion() -> None:
+    """Exclude placements until none is left."""
     instance = make_instance(4, 0)
     start = _placed(instance, "successive-hull")
     run(find_algorithm("column-enumeration"), instance, rng=np.random.default_rng(0), start=start)
@@ -140,7 +145,11 @@ def traffic() -> None:
         replay_caches(instance, tokens, policy, start=placement)
 
 
-MAIN_SCENES: tuple[Callable[[], None], ...] = (methods_on_larger_instances, sums_of_curves)
+MAIN_SCENES: tuple[Callable[[], None], ...] = (
+    methods_on_larger_instances,
+    local_search,
+    sums_of_curves,
+)
 MAIN_MODULES = (
     "instances.kernels",
     "instances.routing.drawing_kernels",
@@ -160,7 +169,8 @@ SCENES: tuple[Callable[[], None], ...] = (
     methods_on_tiny_instances,
     methods_on_small_instances,
     methods_on_larger_instances,
-    searches,
+    local_search,
+    exclusion,
     moves,
     sums_of_curves,
     traffic,
