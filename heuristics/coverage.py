@@ -36,6 +36,8 @@ def why_not_coverage(instance: Instance) -> str | None:
     Models with a larger ``top_k`` are welcome as long as every row has a single expert. Rows that
     experts on the device would reduce to one are not looked for.
     """
+    if instance.demand_experts.size == instance.num_rows:
+        return None
     lengths = np.diff(instance.demand_offsets)
     for row in np.flatnonzero(lengths > 1)[:1]:
         return (
@@ -47,7 +49,7 @@ def why_not_coverage(instance: Instance) -> str | None:
 
 def most_servers(instance: Instance) -> int:
     """Return D, the most servers in one clause: those that beat the cloud for a user with rows."""
-    users = np.unique(instance.demand_user)
+    users = np.flatnonzero(np.bincount(instance.demand_user, minlength=instance.num_users))
     faster = instance.latency_ms[users] < instance.cloud_latency_ms[users, None]
     return int(faster.sum(axis=1).max(initial=0))
 
