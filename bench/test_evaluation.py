@@ -1,14 +1,12 @@
 """How long it takes to make an instance, bring it into clauses, and evaluate a placement."""
 
-import numpy as np
 import pytest
 
 from bench.conftest import make_instance
+from bench.growth.tasks import half_full
 from instances.checker import check
 from instances.evaluation import evaluate
 from instances.families import FAMILIES, generate
-from instances.placement import Placement
-from instances.problem import Instance
 from instances.structure.clauses import build_clauses
 
 SIZES = ("tiny", "small", "medium", "large")
@@ -20,17 +18,6 @@ CASES = [
     if size in family.sizes
 ]
 QUICK = {"max_time": 0.05, "min_rounds": 1, "warmup": False}
-
-
-def _half_full(instance: Instance) -> Placement:
-    """Fill servers at random while experts fit: as many copies as a real placement has."""
-    stored = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
-    rng = np.random.default_rng(0)
-    for server, capacity in enumerate(instance.capacity_bytes):
-        order = rng.permutation(instance.num_experts)
-        fits = np.cumsum(instance.expert_bytes[order]) <= capacity
-        stored[server, order[fits]] = True
-    return Placement(stored)
 
 
 @pytest.mark.benchmark(group="generate", **QUICK)
@@ -51,7 +38,7 @@ def test_build_clauses(benchmark, family: str, size: str) -> None:
 @pytest.mark.parametrize(("family", "size"), CASES)
 def test_evaluate(benchmark, family: str, size: str) -> None:
     instance = make_instance(family, size)
-    evaluation = benchmark(evaluate, instance, _half_full(instance))
+    evaluation = benchmark(evaluate, instance, half_full(instance))
     assert evaluation.feasible
 
 
@@ -59,4 +46,4 @@ def test_evaluate(benchmark, family: str, size: str) -> None:
 @pytest.mark.parametrize(("family", "size"), CASES)
 def test_check(benchmark, family: str, size: str) -> None:
     instance = make_instance(family, size)
-    assert not benchmark(check, instance, _half_full(instance)).overfull
+    assert not benchmark(check, instance, half_full(instance)).overfull
