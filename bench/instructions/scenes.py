@@ -100,7 +100,7 @@ def local_search() -> None:
 
 def exclusion() -> None:
     """Search layers one by one, and exclude placements until none is left."""
-    _placed(make_instance(3, 0), "layer-enumeration")
+    _placed(make_instance(4, 0), "layer-enumeration")
     instance = make_instance(4, 0)
     start = _placed(instance, "successive-hull")
     run(find_algorithm("column-enumeration"), instance, rng=np.random.default_rng(0), start=start)
