@@ -77,6 +77,7 @@ def choose(
 ) -> None:
     """Fill in the experts that each token chooses, ascending."""
     num_experts = weight.shape[1]
+    fours = weight.shape[0] - weight.shape[0] % 4
     score = np.empty(num_experts)
     top = np.empty(min(2 * choices.shape[1], num_experts))
     near = np.empty(num_experts)
@@ -85,10 +86,15 @@ def choose(
         u = user[t]
         for e in range(num_experts):
             score[e] = bias[u, e]
-        for r in range(weight.shape[0]):
-            factor = hidden[t, r]
+        for r in range(0, fours, 4):  # scores are loaded and stored once for four dimensions
+            a, b, c, d = hidden[t, r], hidden[t, r + 1], hidden[t, r + 2], hidden[t, r + 3]
             for e in range(num_experts):
-                score[e] += factor * weight[r, e]
+                score[e] += (a * weight[r, e] + b * weight[r + 1, e]) + (
+                    c * weight[r + 2, e] + d * weight[r + 3, e]
+                )
+        for r in range(fours, weight.shape[0]):
+            for e in range(num_experts):
+                score[e] += hidden[t, r] * weight[r, e]
         for e in range(num_experts):
             score[e] += noise[np.uint64(index[t, e])]  # without a sign: none counts from the end
         _keep_best(score, top, near, expert, choices, t)

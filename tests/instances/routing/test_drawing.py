@@ -150,7 +150,7 @@ def test_choices_are_ascending_different_experts(routing, experts, top_k):
     assert np.all(np.diff(choices, axis=2) > 0)
 
 
-def scores_of(key, *, tokens, experts, ties):
+def scores_of(key, *, tokens, experts, ties, rank=3):
     """Return what the kernel adds up, of numbers that are exact; few different ones give ties."""
     rng = np.random.default_rng(key)
     levels = 2 if ties else 2**16
@@ -160,8 +160,8 @@ def scores_of(key, *, tokens, experts, ties):
 
     table = np.arange(2.0**16) % (3 if ties else 2**16)
     hidden, weight, bias = (
-        draw_levels((tokens, 3)),
-        draw_levels((3, experts)),
+        draw_levels((tokens, rank)),
+        draw_levels((rank, experts)),
         draw_levels((2, experts)),
     )
     index = rng.integers(0, 2**16, (tokens, experts)).astype(np.uint16)
@@ -182,6 +182,16 @@ def test_the_highest_scores_are_chosen_and_of_equal_ones_the_first_experts(exper
     choices = np.full((60, top_k), -1, dtype=np.int32)
     choose(*parts, choices)
     assert choices.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("rank", [0, 1, 4, 7, 8])
+def test_vectors_of_any_number_of_dimensions(rank):
+    parts = scores_of([rank], tokens=30, experts=20, ties=False, rank=rank)
+    hidden, weight, bias, user, table, index = parts
+    score = hidden @ weight + bias[user] + table[index]
+    choices = np.full((30, 3), -1, dtype=np.int32)
+    choose(*parts, choices)
+    assert choices.tolist() == np.sort(np.argsort(-score, axis=1)[:, :3], axis=1).tolist()
 
 
 @pytest.mark.parametrize("together", [1, 1000, 2**18])
