@@ -142,40 +142,63 @@ def share_out(
 ) -> None:
     """Split each clause of blocks begin to end - 1 in proportion to attraction[x, s] > 0.
 
-    A block's attractions and credits are copied to where all of them are near each other.
+    A block's attractions and credits are copied to where all of them are near each other. Sets are
+    worked on eight at a time, in variables by themselves, which become one vector: twice as fast as
+    a loop over a few of them. Places beyond the last set have attraction 1 and weight 0.
     """
     for b in range(begin, end):
         num_experts = expert_offset[b + 1] - expert_offset[b]
         num_sets = set_offset[b + 1] - set_offset[b]
         count = (weight_offset[b + 1] - weight_offset[b]) // num_sets
         length = (entry_offset[b + 1] - entry_offset[b]) // count
-        pull = np.empty(num_experts * num_sets)
-        given = np.zeros(num_experts * num_sets)
+        width = (num_sets + 7) // 8 * 8
+        pull = np.ones(num_experts * width)
+        given = np.zeros(num_experts * width)
         for e in range(num_experts):
             x = block_expert[expert_offset[b] + e]
             for k in range(num_sets):
-                pull[e * num_sets + k] = attraction[x, block_set[set_offset[b] + k]]
-        share = np.empty(num_sets)
+                pull[e * width + k] = attraction[x, block_set[set_offset[b] + k]]
         entry = entry_offset[b]
         clause = weight_offset[b]
         for _ in range(count):
-            share[:] = 0.0
-            for h in range(length):
-                at = np.int64(entries[entry + h]) * num_sets
-                for k in range(num_sets):
-                    share[k] += pull[at + k]
-            for k in range(num_sets):
-                share[k] = weight[clause + k] / share[k]
-            for h in range(length):
-                at = np.int64(entries[entry + h]) * num_sets
-                for k in range(num_sets):
-                    given[at + k] += share[k] * pull[at + k]
+            for k in range(0, num_sets, 8):
+                left = num_sets - k
+                c = clause + k
+                t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = 0.0
+                for h in range(entry, entry + length):
+                    at = np.uint64(entries[h]) * np.uint64(width) + np.uint64(k)
+                    t0 += pull[at]
+                    t1 += pull[at + np.uint64(1)]
+                    t2 += pull[at + np.uint64(2)]
+                    t3 += pull[at + np.uint64(3)]
+                    t4 += pull[at + np.uint64(4)]
+                    t5 += pull[at + np.uint64(5)]
+                    t6 += pull[at + np.uint64(6)]
+                    t7 += pull[at + np.uint64(7)]
+                t0 = weight[c] / t0
+                t1 = (weight[c + 1] if left > 1 else 0.0) / t1
+                t2 = (weight[c + 2] if left > 2 else 0.0) / t2
+                t3 = (weight[c + 3] if left > 3 else 0.0) / t3
+                t4 = (weight[c + 4] if left > 4 else 0.0) / t4
+                t5 = (weight[c + 5] if left > 5 else 0.0) / t5
+                t6 = (weight[c + 6] if left > 6 else 0.0) / t6
+                t7 = (weight[c + 7] if left > 7 else 0.0) / t7
+                for h in range(entry, entry + length):
+                    at = np.uint64(entries[h]) * np.uint64(width) + np.uint64(k)
+                    given[at] += t0 * pull[at]
+                    given[at + np.uint64(1)] += t1 * pull[at + np.uint64(1)]
+                    given[at + np.uint64(2)] += t2 * pull[at + np.uint64(2)]
+                    given[at + np.uint64(3)] += t3 * pull[at + np.uint64(3)]
+                    given[at + np.uint64(4)] += t4 * pull[at + np.uint64(4)]
+                    given[at + np.uint64(5)] += t5 * pull[at + np.uint64(5)]
+                    given[at + np.uint64(6)] += t6 * pull[at + np.uint64(6)]
+                    given[at + np.uint64(7)] += t7 * pull[at + np.uint64(7)]
             entry += length
             clause += num_sets
         for e in range(num_experts):
             x = block_expert[expert_offset[b] + e]
             for k in range(num_sets):
-                credit[x, block_set[set_offset[b] + k]] += given[e * num_sets + k]
+                credit[x, block_set[set_offset[b] + k]] += given[e * width + k]
 
 
 @njit(cache=True)

@@ -15,7 +15,6 @@ from formulations.bounds.block_kernels import (
     add_whole_weights,
     fill_blocks,
     measure_blocks,
-    sets_of_itemsets,
     share_out,
 )
 from instances.parallel import mapped
@@ -66,7 +65,8 @@ class Blocks:
         clauses: Clauses,
         weight_ms: NDArray[np.float64],
         unit_ms: float,
-        set_of: NDArray[np.int64],
+        set_offsets: NDArray[np.int64],
+        sets: NDArray[np.int32],
         index_of: NDArray[np.int64],
         num_wanted: int,
     ) -> "Blocks":
@@ -76,15 +76,13 @@ class Blocks:
         ----------
         weight_ms
             Multiples of ``unit_ms``, a power of two; float64 (clauses,).
-        set_of
-            New number of each server set; int64 (sets,).
+        set_offsets, sets
+            The server sets of each itemset's clauses of some weight; int64 (itemsets + 1,),
+            int32 (any,).
         index_of
             Number of each flat expert that is wanted, below ``num_wanted``; int64 (experts,).
         """
         num_itemsets = clauses.itemset_layer.size
-        set_offsets, sets = sets_of_itemsets(
-            weight_ms, clauses.server_set, clauses.itemset, set_of, num_itemsets
-        )
         lengths = np.diff(clauses.itemset_offsets)
         same, _ = intern_itemsets(np.zeros(num_itemsets, dtype=np.int32), set_offsets, sets)
         key = clauses.itemset_layer * (int(lengths.max(initial=0)) + 1) + lengths

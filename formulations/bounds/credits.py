@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from formulations.bounds.block_kernels import sets_of_itemsets
 from formulations.bounds.blocks import Blocks
 from formulations.bounds.server_groups import ServerGroups
 from instances.problem import Instance
@@ -54,11 +55,16 @@ class Credits:
         cls, instance: Instance, clauses: Clauses, upper: UpperWeights, groups: ServerGroups
     ) -> "Credits":
         """Bring clauses into this form; those of no weight are left out."""
-        has_weight = np.zeros(clauses.itemset_layer.size, dtype=np.bool_)
-        has_weight[clauses.itemset[upper.weight_ms > 0.0]] = True
+        set_offsets, sets = sets_of_itemsets(
+            upper.weight_ms,
+            clauses.server_set,
+            clauses.itemset,
+            groups.set_of,
+            clauses.itemset_layer.size,
+        )
         lengths = np.diff(clauses.itemset_offsets)
         is_wanted = np.zeros(instance.num_experts, dtype=np.bool_)
-        is_wanted[clauses.itemset_experts[np.repeat(has_weight, lengths)]] = True
+        is_wanted[clauses.itemset_experts[np.repeat(np.diff(set_offsets) > 0, lengths)]] = True
         experts = np.flatnonzero(is_wanted)
         index_of = np.cumsum(is_wanted) - 1
         alone = np.zeros((experts.size, groups.masks.size))
@@ -71,7 +77,7 @@ class Credits:
             upper.weight_ms[single] / upper.unit_ms,
         )
         blocks = Blocks.of(
-            clauses, upper.weight_ms, upper.unit_ms, groups.set_of, index_of, experts.size
+            clauses, upper.weight_ms, upper.unit_ms, set_offsets, sets, index_of, experts.size
         )
         sizes = instance.expert_bytes[experts]
         return cls(

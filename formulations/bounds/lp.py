@@ -14,6 +14,7 @@ from instances.problem import Instance
 from instances.registry import Algorithm
 from instances.result import OnProgress, Outcome, StopReason
 from instances.structure.clauses import build_clauses
+from instances.structure.server_problem import LayerRows
 
 SOLVERS = ("auto", "glop", "highs", "pdlp")
 
@@ -119,7 +120,7 @@ def lp(
         best = min(best, found, key=lambda pair: pair[0])
     values = np.zeros(relaxation.x_server.size) if answer.stored is None else answer.stored
     rounded = relaxation.rounded(np.nan_to_num(values)).stored
-    improved = Placement(respond_in_turn(instance, clauses, rounded, deadline))
+    improved = Placement(respond_in_turn(LayerRows.of(instance), rounded, deadline, 1))
     if (
         start is None
         or evaluate(instance, improved).saving_ms > evaluate(instance, start).saving_ms

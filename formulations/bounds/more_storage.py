@@ -10,13 +10,11 @@ from formulations.bounds.labels import Labels
 from formulations.bounds.search import Search
 from formulations.bounds.set_tables import SetTables
 from instances.deadline import Deadline
-from instances.problem import Instance
-from instances.structure.clauses import Clauses
 
 
 def bounds_with_more_storage(
     search: Search,
-    clauses: Clauses,
+    asked_bytes: NDArray[np.int64],
     credits: Credits,
     tables: SetTables | None,
     extra_bytes: int,
@@ -32,7 +30,9 @@ def bounds_with_more_storage(
     ----------
     search
         The finished search.
-    clauses, credits, tables
+    asked_bytes
+        Sizes of all experts in a clause, of those that fit nowhere, too; int64 (any,).
+    credits, tables
         What it searched with.
     extra_bytes
         Additional storage, bytes.
@@ -45,7 +45,8 @@ def bounds_with_more_storage(
     for server in range(instance.num_servers):
         capacity = instance.capacity_bytes.copy()
         capacity[server] += extra_bytes
-        if _newly_fits(instance, clauses, server, int(capacity[server])):
+        before = instance.capacity_bytes[server]
+        if np.any((asked_bytes > before) & (asked_bytes <= capacity[server])):
             continue
         grown = credits.with_storage(instance, capacity)
         key = tuple(grown.groups.capacity_bytes.tolist())
@@ -55,11 +56,6 @@ def bounds_with_more_storage(
             known[key] = _bound(search, grown, tables)
         bounds[server] = known[key]
     return bounds
-
-
-def _newly_fits(instance: Instance, clauses: Clauses, server: int, grown: int) -> bool:
-    sizes = instance.expert_bytes[clauses.itemset_experts]
-    return bool(np.any((sizes > instance.capacity_bytes[server]) & (sizes <= grown)))
 
 
 def _bound(search: Search, credits: Credits, tables: SetTables | None) -> float:

@@ -12,8 +12,8 @@ from instances.evaluation import evaluate
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.result import relative_gap
-from instances.structure.clauses import Clauses
-from instances.structure.upper_weights import UpperWeights
+from instances.rounding_up import sum_up
+from instances.structure.server_problem import LayerRows
 
 
 class Search:
@@ -21,16 +21,19 @@ class Search:
 
     Parameters
     ----------
-    instance, clauses, upper
-        The instance in threshold form, and its rounded weights.
-    credits
-        The clauses by expert and server set.
+    instance, credits
+        The instance, and its clauses by expert and server set.
+    unit_ms, vanished_ms
+        The unit of their weights, and what these leave out; of
+        :class:`~instances.structure.upper_weights.UpperWeights`.
     start
         A feasible placement, or None.
     tell
         Called with the search when the bound or the placement has become better.
     deadline, gap
         When to stop: by time, or at this (bound - saving) / bound.
+    threads
+        Threads that work on layers side by side.
 
     Attributes
     ----------
@@ -46,18 +49,21 @@ class Search:
     def __init__(
         self,
         instance: Instance,
-        clauses: Clauses,
-        upper: UpperWeights,
         credits: Credits,
         start: Placement | None,
         tell: Callable[["Search"], None],
+        *,
+        unit_ms: float,
+        vanished_ms: float = 0.0,
         deadline: Deadline,
-        gap: float,
+        gap: float = 0.0,
+        threads: int = 1,
     ) -> None:
         self.instance = instance
         self.deadline = deadline
-        self._clauses = clauses
-        self._upper = upper
+        self.threads = threads
+        self._unit_ms, self._vanished_ms = unit_ms, vanished_ms
+        self._rows: LayerRows | None = None
         self._credits = credits
         self._tell = tell
         self._gap = gap
@@ -71,7 +77,7 @@ class Search:
     @property
     def target(self) -> float:
         """Saving of the best placement, units."""
-        return self.saving_ms / self._upper.unit_ms
+        return self.saving_ms / self._unit_ms
 
     def must_stop(self) -> bool:
         """Tell whether the gap is closed or time is up, and remember the latter."""
@@ -89,7 +95,7 @@ class Search:
 
     def bound_of(self, total: float) -> float:
         """Turn a bound in whole units into one on the saving, ms per token."""
-        return self._upper.bound_ms(total * self._upper.unit_ms)
+        return sum_up([total * self._unit_ms, self._vanished_ms])
 
     def lower(self, total: float, credit: NDArray[np.float64], price: NDArray[np.float64]) -> bool:
         """Take a bound, units, if it is better; whole, and exact where it is below 2^52.
@@ -116,7 +122,8 @@ class Search:
         """
         stored = np.zeros_like(self.placement.stored) if on is None else self._filled(on)
         if not self.must_stop():
-            self._keep(respond_in_turn(self.instance, self._clauses, stored, self.deadline))
+            self._rows = self._rows or LayerRows.of(self.instance)
+            self._keep(respond_in_turn(self._rows, stored, self.deadline, self.threads))
 
     def _filled(self, on: NDArray[np.float64]) -> NDArray[np.bool_]:
         credits, instance = self._credits, self.instance

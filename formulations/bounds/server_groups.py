@@ -96,6 +96,9 @@ def _storage(
 
 def _common_size(instance: Instance, clauses: Clauses, weight: NDArray[np.float64]) -> int:
     """Return the common divisor of the sizes of all experts in a clause of some weight."""
-    itemsets = np.unique(clauses.itemset[weight > 0.0])
-    _, experts = clauses.flat_experts(itemsets)
-    return int(np.gcd.reduce(instance.expert_bytes[experts])) or 1
+    has_weight = np.zeros(clauses.itemset_layer.size, dtype=np.bool_)
+    has_weight[clauses.itemset[weight > 0.0]] = True
+    is_wanted = np.zeros(instance.num_experts, dtype=np.bool_)
+    lengths = np.diff(clauses.itemset_offsets)
+    is_wanted[clauses.itemset_experts[np.repeat(has_weight, lengths)]] = True
+    return int(np.gcd.reduce(instance.expert_bytes[is_wanted])) or 1

@@ -128,17 +128,32 @@ def server_set(
     upper = upper_weights(instance, clauses)
     groups = ServerGroups.of(instance, clauses, upper.weight_ms, MAX_SERVERS)
     credits = Credits.of(instance, clauses, upper, groups)
+    is_asked = np.zeros(instance.num_experts, dtype=np.bool_)
+    is_asked[clauses.itemset_experts] = True
+    asked_bytes = np.unique(instance.expert_bytes[is_asked])
+    unit_ms, vanished_ms = upper.unit_ms, upper.vanished_ms
+    del clauses, upper  # a good part of what millions of rows need
 
     def tell(search: Search) -> None:
         if on_progress is not None:
             on_progress(_outcome(search, StopReason.TIME_LIMIT))
 
-    search = Search(instance, clauses, upper, credits, start, tell, until, gap)
+    search = Search(
+        instance,
+        credits,
+        start,
+        tell,
+        unit_ms=unit_ms,
+        vanished_ms=vanished_ms,
+        deadline=until,
+        gap=gap,
+        threads=threads,
+    )
     tables: SetTables | None = None
     tell(search)
     if credits.experts.size and not search.must_stop():
         labels = Labels(credits, threads)
-        credit = find_splits(search, credits, labels, steps, threads)
+        credit = find_splits(search, credits, labels, steps)
         if start is None:
             search.respond()
         tables = None if search.must_stop() else SetTables.of(credits)
@@ -148,7 +163,7 @@ def server_set(
     outcome = _outcome(search, StopReason.TIME_LIMIT if is_late else StopReason.COMPLETED)
     if not extra_bytes:
         return outcome
-    more = bounds_with_more_storage(search, clauses, credits, tables, extra_bytes, deadline)
+    more = bounds_with_more_storage(search, asked_bytes, credits, tables, extra_bytes, deadline)
     return dataclasses.replace(outcome, bounds_with_more_ms=more)
 
 

@@ -81,7 +81,7 @@ class _Means:
 
 
 def find_splits(
-    search: Search, credits: Credits, labels: Labels, steps: int, threads: int
+    search: Search, credits: Credits, labels: Labels, steps: int
 ) -> NDArray[np.float64]:
     """Look for splits of the clause weights with a small bound; returns the best credits.
 
@@ -90,7 +90,7 @@ def find_splits(
     the mean split is a better split than the last one, and means of the logarithms are a better
     place to go on from, unless the last iterate is.
     """
-    shape = credits.alone.shape
+    shape, threads = credits.alone.shape, search.threads
     logs = _Logs(np.zeros(shape), np.zeros(shape), np.zeros_like(labels.price))
     split = credits.split(logs.repulsion, threads)
     scale = split.sum(axis=1) + _SPECK * credits.total
@@ -124,7 +124,7 @@ def find_splits(
             change *= longer / length
             length = longer
         if means.count >= window or is_last:
-            best, goes_on = _look(search, credits, labels, means, split, best, threads)
+            best, goes_on = _look(search, credits, labels, means, split, best)
             num_windows += 1
             if num_windows == _RESPONSES_AFTER or is_last:
                 began = search.deadline.remaining
@@ -157,10 +157,9 @@ def _look(
     means: _Means,
     split: NDArray[np.float64],
     best: NDArray[np.float64],
-    threads: int,
 ) -> tuple[NDArray[np.float64], bool]:
     """Evaluate bounds; returns the best credits, and whether the last split is to be kept."""
-    from_logs = credits.split(means.logs.repulsion, threads)
+    from_logs = credits.split(means.logs.repulsion, search.threads)
     bounds = []
     for candidate, count in ((split, 1), (from_logs, 1), (means.split, means.count)):
         credit = credits.rounded_up(candidate, count)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from instances.problem import Instance
+from instances.problem import MAX_BYTES, Instance
 from instances.rounding_up import grown, sum_up
 from instances.structure.clauses import Clauses
 
@@ -82,11 +82,15 @@ def upper_weights(instance: Instance, clauses: Clauses, *, headroom: int = 2) ->
         raise ValueError(f"headroom {headroom} is not at least 1")
     weight = grown(1.0, _roundings(instance)) * clauses.weight
     weight[~_can_be_satisfied(instance, clauses)] = 0.0
-    unit = _unit(math.fsum(weight), headroom)
-    # at least one unit: a quotient far below 1 may vanish
-    count = np.where(weight > 0.0, np.maximum(np.ceil(weight / unit), 1.0), 0.0)
+    unit = _unit(_total(weight), headroom)
+    # in place, as there may be a hundred million clauses
+    is_positive = weight > 0.0
+    np.divide(weight, unit, out=weight)
+    np.ceil(weight, out=weight)
+    np.maximum(weight, is_positive, out=weight)  # a quotient far below 1 may vanish
+    np.multiply(weight, unit, out=weight)
     return UpperWeights(
-        weight_ms=count * unit,
+        weight_ms=weight,
         unit_ms=unit,
         largest_ms=unit * 2.0**EXACT_BITS,  # infinite near the end of doubles
         vanished_ms=vanished_ms(instance),
@@ -131,6 +135,21 @@ def vanished_ms(instance: Instance) -> float:
     return instance.num_rows * instance.num_servers * 2.0**-1074
 
 
+def _total(weight_ms: NDArray[np.float64]) -> float:
+    """Add up weights, right up to a few roundings.
+
+    Raises
+    ------
+    OverflowError
+        When the sum is beyond the range of doubles.
+    """
+    with np.errstate(over="ignore"):
+        total = float(weight_ms.sum())
+    if math.isinf(total):
+        raise OverflowError(f"{weight_ms.size} weights add up to more than a double can hold")
+    return total
+
+
 def _unit(total_ms: float, headroom: int) -> float:
     """Return a power of two of which 2^53 cover the headroom times the total, with room to spare.
 
@@ -148,6 +167,8 @@ def _can_be_satisfied(instance: Instance, clauses: Clauses) -> NDArray[np.bool_]
     """Tell which clauses have, for each of their experts, a server that it fits into; (C,)."""
     largest = np.where(clauses.server_sets, instance.capacity_bytes, -1).max(axis=1, initial=-1)
     needed = np.zeros(clauses.itemset_layer.size, dtype=np.int64)
+    if instance.expert_bytes.max() <= largest.min(initial=MAX_BYTES):
+        return np.ones(len(clauses), dtype=np.bool_)
     if needed.size:
         sizes = instance.expert_bytes[clauses.itemset_experts]
         needed = np.maximum.reduceat(sizes, clauses.itemset_offsets[:-1])

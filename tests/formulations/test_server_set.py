@@ -265,13 +265,11 @@ def test_longer_searches_do_not_lose_their_way() -> None:
     upper, credits = parts(instance)
     search = Search(
         instance,
-        build_clauses(instance),
-        upper,
         credits,
         None,
         lambda search: None,
-        Deadline.after(None),
-        0.0,
+        unit_ms=upper.unit_ms,
+        deadline=Deadline.after(None),
     )
     labels = Labels(credits)
     last = []
@@ -282,7 +280,7 @@ def test_longer_searches_do_not_lose_their_way() -> None:
         return monitored(total, credit, price)
 
     search.lower = lower  # type: ignore[method-assign]
-    find_splits(search, credits, labels, 600, 1)
+    find_splits(search, credits, labels, 600)
     assert max(last[-6:]) < 1.01 * search.bound_ms
 
 
