@@ -7,10 +7,12 @@ import numpy as np
 
 from heuristics.ejection import EjectionSearch
 from heuristics.packing import Effort, PackingSearch
+from heuristics.row_search import improved_on_rows, is_large
 from heuristics.search import Search, Stored
 from heuristics.successive import HULL_GUARANTEE, server_order
 from instances.deadline import Deadline
 from instances.errors import InputError
+from instances.parallel import require_threads
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm
@@ -32,6 +34,7 @@ def improve(
     start: Placement | None = None,
     orders: int = 6,
     rounds: int = 60,
+    threads: int = 1,
 ) -> Placement:
     """F >= F(start), and the guarantees of successive-hull: it starts from such a placement too.
 
@@ -43,6 +46,10 @@ def improve(
     ejection chains over all servers at once, where clauses are long and few by exchanging whole
     clauses, and keeps what gained. Layers of up to 12 wanted experts are solved by exact tables,
     wider ones by the hull sweep.
+
+    Where so many clauses (millions) would have to be listed, everything is worked out from the rows
+    and most of it on a sample of them: orders of the servers, pairs of servers that are cleared and
+    re-solved, then all servers on all rows, until none gains (:mod:`heuristics.row_search`).
 
     Time: that of one pass of the successive method for each server that is re-solved.
 
@@ -57,17 +64,33 @@ def improve(
         How many orders of the servers are tried, the default one first.
     rounds
         How many clearings in a row may fail before the search stops.
+    threads
+        Threads that work on layers side by side where instances are large; the answer is the same
+        for any number of them, as long as time does not run out.
+
+    Raises
+    ------
+    InputError
+        When a number is none, or ``start`` stores more than a server's capacity.
     """
+    deadline = Deadline.after(time_limit)
+    require_threads(threads)
     for name, count in (("orders", orders), ("rounds", rounds)):
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise InputError(name, f"{count!r} is not a whole number >= 0")
-    search = Search(instance, build_clauses(instance), Deadline.after(time_limit))
     best = np.zeros((instance.num_servers, instance.num_experts), dtype=np.bool_)
     if start is not None:
         start.check_shape(instance)
         if np.any(start.used_bytes(instance) > instance.capacity_bytes):
             raise InputError("start", "the placement stores more than a server's capacity")
         best = start.stored.copy()
+    if is_large(instance):
+        return Placement(
+            improved_on_rows(
+                instance, best, rng, deadline, orders=orders, rounds=rounds, threads=threads
+            )
+        )
+    search = Search(instance, build_clauses(instance), deadline)
     return Placement(improved(search, best, rng, orders=orders, rounds=rounds))
 
 
