@@ -16,6 +16,7 @@ from bench.statistics import cost_table, performance_profile, quantile_curves
 from bench.store import Store
 from bench.summary import aggregate, group_failures, tabulate_times
 from tests.bench.attempts import archive_of, attempt, benchmark, failure, frame, optimum
+from tests.bench.test_growth import STUDY
 from tests.bench.test_report import HOSTILE, fill
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -72,7 +73,7 @@ def written(tmp_path_factory):
     path = fill(folder / "store.sqlite", table, {key: PLACEMENT}, {key: STEPS})
     with pytest.MonkeyPatch.context() as patch, Store.open(path) as store:
         patch.setattr("bench.report.read_archive", lambda: archive_of(table))
-        return write_report(store, folder / "out"), best
+        return write_report(store, folder / "out", growth=STUDY), best
 
 
 @pytest.fixture
