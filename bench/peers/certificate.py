@@ -30,7 +30,7 @@ LIMIT_S = 120.0
 """Seconds for each run of PDLP."""
 
 ROUNDS = 3
-"""Repeats of either side, for as long as they take less than :data:`LONG_S`."""
+"""Repeats of either side, for as long as it takes less than :data:`LONG_S`."""
 LONG_S = 10.0
 
 
@@ -68,16 +68,17 @@ def compare_on(instance: Instance) -> Row:
     target_ms = max(ours.bound_saving_ms, best_bound_ms)
     rung = min((rung for rung in rungs if rung.bound_ms <= target_ms), key=lambda r: r.seconds.wall)
     our_times, peer_times = [time_to(instance, target_ms)], [rung.seconds]
-    while len(our_times) < ROUNDS and peer_times[-1].wall < LONG_S:
+    while len(our_times) < ROUNDS and our_times[-1].wall < LONG_S:
         our_times.append(time_to(instance, target_ms))
-        peer_times.append(timed(lambda: pdlp(instance, rung.tolerance))[1])
+        if peer_times[-1].wall < LONG_S:
+            peer_times.append(timed(lambda: pdlp(instance, rung.tolerance))[1])
     gap = (target_ms - known_ms) / target_ms
     return Row(
         comparison=NAME,
         case=f"{instance.name}, {instance.num_rows:,} rows, until a gap of {gap:.2%}",
         ours="server-set",
         peer=f"{titled('ortools', 'OR-Tools')}: PDLP, tolerance {rung.tolerance:g}",
-        checked="both certified, neither below a placement",
+        checked="both certified",
         ours_s=best(our_times),
         peer_s=best(peer_times),
         detail={

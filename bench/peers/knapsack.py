@@ -118,7 +118,7 @@ def check(
         return require_equal("value", [value], [found])
     if value < found:
         raise DisagreementError(f"value: moeplace says {value}, the peer has found {found}")
-    return f"the peer, out of time after {LIMIT_S:g} s, has found no more"
+    return f"not solved in {LIMIT_S:g} s, nothing better"
 
 
 def subproblem(kind: str, *, layers: int, users: int) -> Knapsack:
