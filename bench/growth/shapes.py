@@ -30,7 +30,7 @@ SHAPES: Mapping[str, str] = {
     "narrow": "layers of few experts, K = 2",
     "single": "wide layers, K = 1",
 }
-"""Shapes in the order in which a method is tried on them: it grows on the first that it takes."""
+"""Shapes in the order in which a method is tried on them: the first on which it grows counts."""
 
 LARGEST_ROWS = 1_000_000
 """Rows of the largest instance, about, unless more are asked for."""

@@ -128,8 +128,9 @@ class _Study:
             # the largest size stays when some are left out: it says most about growth
             for size in sizes[(len(sizes) - 1) % self.plan.every :: self.plan.every]:
                 going = self._grow_to(size, going)
-            grown = {p.task for p in self.growth.points if (p.axis, p.shape) == (axis, shape)}
-            waiting = [task for task in waiting if task.name not in grown]
+            here = [p.task for p in self.growth.points if (p.axis, p.shape) == (axis, shape)]
+            # one point is no growth: the next shape may do better
+            waiting = [task for task in waiting if here.count(task.name) < 2]
 
     def _grow_to(self, size: Size, tasks: list[Task]) -> list[Task]:
         """Measure tasks at one size; return those that go on."""

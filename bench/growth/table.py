@@ -1,6 +1,7 @@
 """A study as rows of tables: for the report and for the terminal."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 from rich import box
@@ -88,7 +89,8 @@ def _row(growth: Growth, axis: str, task: Measured) -> Row | None:
     ends = [e for e in growth.ends if (e.axis, e.task) == (axis, task.name)]
     if not mine and not ends:
         return None
-    shape = next((s for s in SHAPES if any(p.shape == s for p in mine)), "")
+    count = Counter(point.shape for point in mine)
+    shape = next((s for s in SHAPES if count[s] > 1), next((s for s in SHAPES if count[s]), ""))
     points = sorted((p for p in mine if p.shape == shape), key=lambda point: point.size)
     sizes = [float(point.size) for point in points]
     reasons = [e.reason if e.shape == shape else f"{SHAPES[e.shape]}: {e.reason}" for e in ends]

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -366,6 +367,32 @@ def test_tasks_grow_until_they_take_too_long(pretended):
     assert reasons["evaluate", "wide"] == "longer than 20 s"
     assert reasons["continuous-greedy", "wide"] == "only for K = 1"
     assert ("continuous-greedy", "wide", 4_600) not in pretended
+
+
+def test_one_point_is_no_growth(pretended, monkeypatch):
+    def pretend_to_measure(task, size, made, time_limit_s, memory_bytes):
+        if size.shape == "wide" and size.value > 1_500:
+            return Failure("too wide")
+        return Cost(cpu_s=1.0, clock_s=1.0, peak_bytes=1, repetitions=1)
+
+    monkeypatch.setattr(study, "measure", pretend_to_measure)
+    mine = plan("popularity")
+    grown = study.grow(mine, study.begin(mine), lambda _: None)
+    assert [p.size for p in grown.points if p.shape == "wide"] == [1_500]
+    assert {p.shape for p in grown.points} == {"wide", "narrow"}
+    ((row,),) = (table.rows for table in arrange(grown))
+    assert row.shape == SHAPES["narrow"]
+    assert row.end == "wide layers, K > 1: too wide"
+
+
+def test_programs_count_too(monkeypatch, smallest):
+    spin = "import time\nwhile time.process_time() < 0.3: pass"
+
+    def work():
+        subprocess.run([sys.executable, "-c", spin], check=True)
+        return ""
+
+    assert measured(monkeypatch, smallest, work).cpu_s >= 0.3
 
 
 def test_every_second_size_keeps_the_largest(pretended):
