@@ -141,7 +141,7 @@ def _all_sizes() -> Iterator[Size]:
     """Yield every size; the tokens are as many as it takes for the rows that are kept."""
     wide = {"layers": 48, "experts": 128, "top_k": 8, "users": 32, "servers": 8}
     by_tokens = {1_500: 1, 4_600: 3, 14_000: 10, 43_000: 32, 130_000: 110, 360_000: 380}
-    for rows, tokens in {**by_tokens, 1_000_000: 1_430, 10_000_000: 22_000}.items():
+    for rows, tokens in {**by_tokens, 1_000_000: 1_430, 10_000_000: 92_000}.items():
         yield _size("rows", "wide", rows, wide, tokens=tokens)
     narrow = {"layers": 4, "experts": 8, "top_k": 2, "servers": 3, "tokens": 100}
     by_users = {100: 1, 400: 4, 1_600: 16, 6_500: 64, 26_000: 256, 100_000: 1_024, 410_000: 4_096}
