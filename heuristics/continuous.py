@@ -20,6 +20,10 @@ STEPS = 50
 
 MULTIPLIER_STEPS = 200
 
+_MIXING_SHARE = 0.7
+"""Share of the time that steps may take; the rest is for rounding, without which nothing is stored.
+"""
+
 
 def continuous_greedy(
     instance: Instance,
@@ -71,7 +75,10 @@ def continuous_greedy(
     coverage = Coverage.of(instance)
     if most_servers(instance) <= 1:
         steps = 1  # gains do not depend on other servers: all steps are alike
-    mix = mix_configurations(coverage, steps, deadline)
+    until = deadline
+    if math.isfinite(deadline.at):
+        until = Deadline.after(_MIXING_SHARE * deadline.remaining)
+    mix = mix_configurations(coverage, steps, until)
     stored, lost_by_rounding = coverage.round_off(mix.absent, deadline)
     in_time = mix.taken == steps and not deadline.passed
     stored = coverage.improve(stored, deadline)

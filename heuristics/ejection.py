@@ -62,9 +62,9 @@ class EjectionSearch:
         self.state = State(
             stored=np.zeros(shape, dtype=np.bool_),
             room=np.zeros(shape[0], dtype=np.int64),
-            copies=np.zeros((num_sets, shape[1]), dtype=np.int64),
-            holder_sum=np.zeros((num_sets, shape[1]), dtype=np.int64),
-            lacking=np.zeros(len(clauses), dtype=np.int64),
+            copies=np.zeros((num_sets, shape[1]), dtype=np.int32),
+            holder_sum=np.zeros((num_sets, shape[1]), dtype=np.int32),
+            lacking=np.zeros(len(clauses), dtype=np.int32),
             gain=np.zeros(shape),
             loss=np.zeros(shape),
             value=np.zeros(1),
@@ -213,16 +213,17 @@ def _rows(instance: Instance, clauses: Clauses) -> tuple[Rows, NDArray[np.int64]
     clause_offsets, permuted = gathered(np.arange(len(clauses)), first[order], counts)
     weight = clauses.weight[permuted].astype(np.float32).astype(np.float64)
     by_expert = np.argsort(experts, kind="stable")
+    numbers = np.arange(num_itemsets, dtype=np.int32)
     rows = Rows(
         weight=weight,
-        server_set=clauses.server_set[permuted],
-        itemset=np.repeat(np.arange(num_itemsets), counts),
+        server_set=clauses.server_set[permuted].astype(np.int32),
+        itemset=np.repeat(numbers, counts),
         server_sets=clauses.server_sets,
         itemset_offsets=itemset_offsets,
-        itemset_experts=experts,
+        itemset_experts=experts.astype(np.int32),
         clause_offsets=clause_offsets,
         expert_offsets=np.searchsorted(experts[by_expert], np.arange(instance.num_experts + 1)),
-        expert_itemsets=np.repeat(np.arange(num_itemsets), np.diff(itemset_offsets))[by_expert],
+        expert_itemsets=np.repeat(numbers, np.diff(itemset_offsets))[by_expert],
         sizes=instance.expert_bytes,
         capacity=instance.capacity_bytes,
         dust=1e-12 * float(weight.sum()),

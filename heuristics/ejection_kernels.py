@@ -32,18 +32,21 @@ _SWAPS_A_SERVER = 4
 
 
 class Rows(NamedTuple):
-    """Clauses and where experts occur in them; only read. Shapes as in ``Clauses``."""
+    """Clauses and where experts occur in them; only read. Shapes as in ``Clauses``.
+
+    What is as long as the clauses is 32 bits wide, but for the weights.
+    """
 
     weight: NDArray[np.float64]
-    server_set: NDArray[np.int64]
-    itemset: NDArray[np.int64]
+    server_set: NDArray[np.int32]
+    itemset: NDArray[np.int32]
     server_sets: NDArray[np.bool_]
     itemset_offsets: NDArray[np.int64]
-    itemset_experts: NDArray[np.int64]
+    itemset_experts: NDArray[np.int32]
     clause_offsets: NDArray[np.int64]
     """Clauses of itemset i: ``clause_offsets[i] : clause_offsets[i + 1]``."""
     expert_offsets: NDArray[np.int64]
-    expert_itemsets: NDArray[np.int64]
+    expert_itemsets: NDArray[np.int32]
     """Itemsets with expert e: ``expert_itemsets[expert_offsets[e] : expert_offsets[e + 1]]``."""
     sizes: NDArray[np.int64]
     capacity: NDArray[np.int64]
@@ -56,9 +59,9 @@ class State(NamedTuple):
 
     stored: NDArray[np.bool_]
     room: NDArray[np.int64]
-    copies: NDArray[np.int64]
-    holder_sum: NDArray[np.int64]
-    lacking: NDArray[np.int64]
+    copies: NDArray[np.int32]
+    holder_sum: NDArray[np.int32]
+    lacking: NDArray[np.int32]
     gain: NDArray[np.float64]
     loss: NDArray[np.float64]
     value: NDArray[np.float64]

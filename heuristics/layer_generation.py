@@ -13,6 +13,7 @@ from heuristics.generation.assembly import assemble
 from heuristics.generation.pool import Pool, build_pool
 from heuristics.generation.pricing import Pricer, pricer_for
 from heuristics.improve import improved
+from heuristics.row_search import most_clauses
 from heuristics.search import Search, Stored
 from heuristics.successive import server_order
 from instances.deadline import Deadline
@@ -38,6 +39,10 @@ GENERATION_SHARE = 0.6
 
 _CONVERGED = 1e-8
 """Relative distance of bound and master value at which generation ends."""
+
+MAX_ENTRIES = 32_000_000
+"""Experts in all clauses: pricing holds about 90 bytes of each, and goes through them in every one
+of some hundred steps for each price."""
 
 _STALLED = 10
 """Rounds without a new column after which generation ends where pricing was not exact."""
@@ -106,7 +111,16 @@ def layer_generation(
     """
     if integer_master is not None and not callable(integer_master):
         raise InputError("integer_master", f"{integer_master!r} is not a function")
-    generation = _Generation(instance, Deadline.after(time_limit), require_threads(threads))
+    threads = require_threads(threads)
+    deadline = Deadline.after(time_limit)
+    if deadline.passed:
+        return Outcome(
+            stop_reason=StopReason.TIME_LIMIT,
+            placement=Placement.empty(instance),
+            proven_optimal=False,
+            reason="no time to list the clauses",
+        )
+    generation = _Generation(instance, deadline, threads)
     return generation.run(rng, time_limit, integer_master)
 
 
@@ -379,6 +393,16 @@ def _usable_bytes(instance: Instance, problems: Sequence[LayerProblem]) -> NDArr
     return usable
 
 
+def _supports(instance: Instance) -> str | None:
+    entries = most_clauses(instance) * instance.top_k
+    if entries > MAX_ENTRIES:
+        return (
+            f"up to {entries} experts in all clauses (rows x servers in reach x top_k), which take "
+            f"about 90 bytes each; the limit is {MAX_ENTRIES}"
+        )
+    return None
+
+
 def _no_ratio(instance: Instance) -> None:
     """Return None: the ratio follows from the bound of a run, not from the instance alone."""
 
@@ -390,6 +414,7 @@ LAYER_GENERATION = Algorithm(
     summary="column generation by layer, whole placements from the columns; reports a bound",
     source="Dantzig and Wolfe 1960; docs/theory.md, G5",
     complexity="rounds x layers x (E M 2^M + clauses), M servers in reach of a layer",
+    supports=_supports,
     guarantee=Guarantee(
         formula="F >= LP - (sum of the N largest layer values), LP >= OPT",
         scope="runs that complete with exact pricing; the outcome states the bound",

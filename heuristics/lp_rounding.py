@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heuristics.coverage import Coverage, most_servers, why_not_coverage
+from heuristics.row_search import most_clauses
 from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
@@ -19,6 +20,9 @@ LP_TOLERANCE = 1e-6
 
 _TOTAL_WEIGHT = 1024.0
 """All clauses together are worth about this in the LP: GLOP's tolerances are absolute."""
+
+MAX_CLAUSES = 4_000_000
+"""Clauses, rows of the LP, beyond which GLOP comes to no end within hours."""
 
 _SHARE_OF_TIME = 0.9
 """The LP may use this share of the time limit; the rest is for rounding."""
@@ -50,16 +54,12 @@ def lp_rounding(
     del rng
     limits = Deadline.after(time_limit)
     coverage = Coverage.of(instance)
+    if limits.passed:
+        return _without_lp(coverage, limits)
     program = PlacementLP.of(coverage)
     solution = solve_lp(coverage, program, limits)
     if solution is None:
-        stored, _ = coverage.round_off(np.ones(coverage.shape), limits)
-        return Outcome(
-            stop_reason=StopReason.TIME_LIMIT,
-            placement=Placement(coverage.improve(stored, limits)),
-            proven_optimal=False,
-            reason="time was up before the LP was solved: no guarantee",
-        )
+        return _without_lp(coverage, limits)
     if isinstance(solution, str):
         return Outcome(
             stop_reason=StopReason.SOLVER_ERROR,
@@ -85,6 +85,16 @@ def lp_rounding(
         bound_saving_ms=bound,
         bound_certified=True,
         reason=_remark(value, bound, lost),
+    )
+
+
+def _without_lp(coverage: Coverage, limits: Deadline) -> Outcome:
+    stored, _ = coverage.round_off(np.ones(coverage.shape), limits)
+    return Outcome(
+        stop_reason=StopReason.TIME_LIMIT,
+        placement=Placement(coverage.improve(stored, limits)),
+        proven_optimal=False,
+        reason="time was up before the LP was solved: no guarantee",
     )
 
 
@@ -242,8 +252,9 @@ def solve_lp(
         seconds = _SHARE_OF_TIME * deadline.remaining
         parameters.time_limit = datetime.timedelta(seconds=seconds)
     result = mathopt.solve(model, mathopt.SolverType.GLOP, params=parameters)
-    if result.termination.limit is mathopt.Limit.TIME:
-        return None
+    stopped = (mathopt.TerminationReason.FEASIBLE, mathopt.TerminationReason.NO_SOLUTION_FOUND)
+    if math.isfinite(deadline.at) and result.termination.reason in stopped:
+        return None  # these two mean that a limit was met, and time is the only one
     if result.termination.reason is not mathopt.TerminationReason.OPTIMAL:
         return f"GLOP ended with {result.termination.reason.name}: {result.termination.detail}"
     values = np.array(result.variable_values(list(model.variables())))
@@ -285,8 +296,18 @@ def _remark(value_ms: float, bound_ms: float, lost_ms: float) -> str:
     return "; ".join(remarks)
 
 
+def _supports(instance: Instance) -> str | None:
+    reason = why_not_coverage(instance)
+    if reason is None and (clauses := most_clauses(instance)) > MAX_CLAUSES:
+        reason = (
+            f"up to {clauses} clauses (rows x servers in reach), each a row of the LP; the limit "
+            f"is {MAX_CLAUSES}"
+        )
+    return reason
+
+
 def _ratio(instance: Instance) -> float | None:
-    if why_not_coverage(instance) is not None:
+    if _supports(instance) is not None:
         return None
     servers = most_servers(instance)
     if servers <= 1:
@@ -304,7 +325,7 @@ LP_ROUNDING = Algorithm(
     summary="K = 1: linear program, rounded server by server; with an upper bound",
     source="Ageev, Sviridenko 2004; FemtoCaching (Shanmugam et al. 2013)",
     complexity="an LP of C rows and C + N X columns; rounding O(N (C D + X log X))",
-    supports=why_not_coverage,
+    supports=_supports,
     guarantee=Guarantee(
         formula="F >= (1 - (1 - 1/D)^D) B OPT, D most servers in a clause; B = 1 for one size, "
         "else the least max(1/2, 1 - s / Q)",

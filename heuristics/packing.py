@@ -58,6 +58,8 @@ class PackingSearch:
             return stored
         servers = rng.permutation(self.instance.num_servers).tolist()
         for server in servers:
+            if self.deadline.passed:
+                break
             seed = rng.integers(2**63, size=1, dtype=np.uint64)
             steps = effort.steps // len(servers)
             stored = self._on_server(stored, server, seed, Effort(steps, effort.moves))

@@ -43,11 +43,16 @@ class Found(NamedTuple):
     saving_ms: float
 
 
-def is_large(instance: Instance) -> bool:
-    """Tell whether listing the clauses would take too much: rows x servers in reach x top_k."""
+def most_clauses(instance: Instance) -> int:
+    """Return a bound on the clauses of an instance: for every row the servers in its reach."""
     reach = (instance.latency_ms < instance.cloud_latency_ms[:, None]).sum(axis=1)
     rows = np.bincount(instance.demand_user, minlength=instance.num_users)
-    return int(rows @ reach) * instance.top_k > CLAUSE_ENTRIES
+    return int(rows @ reach)
+
+
+def is_large(instance: Instance) -> bool:
+    """Tell whether listing the clauses would take too much."""
+    return most_clauses(instance) * instance.top_k > CLAUSE_ENTRIES
 
 
 def improved_on_rows(

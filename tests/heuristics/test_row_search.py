@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heuristics import HEURISTICS, layer_generation, lp_rounding, row_search
 from heuristics import improve as improve_module
-from heuristics import row_search
 from heuristics.baselines import requested
 from heuristics.kernels import wanted_weight
 from heuristics.row_sample import sampled
@@ -16,6 +16,8 @@ from instances.evaluation import evaluate
 from instances.families import generate
 from instances.placement import Placement
 from instances.problem import Instance
+from instances.registry import run
+from instances.result import StopReason
 from instances.structure.clauses import build_clauses
 from tests.heuristics.test_baselines import one_layer, solve
 from tests.heuristics.test_successive import best_saving
@@ -201,6 +203,41 @@ def test_improve_lists_no_clauses_of_large_instances(monkeypatch: pytest.MonkeyP
         saving = evaluate(instance, found).saving_ms
         assert saving >= evaluate(instance, start).saving_ms
         assert saving >= 0.97 * by_clauses
+
+
+def test_methods_say_when_there_are_too_many_clauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = HEURISTICS.get("layer-generation")
+    monkeypatch.setattr(layer_generation, "MAX_ENTRIES", 100)
+    reason = columns.supports(generate("gpt-oss", size="tiny", seed=0))
+    assert reason is not None
+    assert "the limit is 100" in reason
+    monkeypatch.setattr(lp_rounding, "MAX_CLAUSES", 10)
+    switch = generate("switch", size="tiny", seed=0)
+    reason = HEURISTICS.get("lp-rounding").supports(switch)
+    assert reason == (
+        f"up to {row_search.most_clauses(switch)} clauses (rows x servers in reach), each a row of "
+        "the LP; the limit is 10"
+    )
+
+
+def test_layer_generation_lists_nothing_without_time() -> None:
+    instance = generate("gpt-oss", size="tiny", seed=0)
+    spec = HEURISTICS.get("layer-generation")
+    outcome = run(spec, instance, rng=np.random.default_rng(0), time_limit=0.0)
+    assert outcome.stop_reason is StopReason.TIME_LIMIT
+    assert outcome.placement is not None
+    assert not outcome.placement.stored.any()
+    assert outcome.bound_saving_ms == np.inf
+
+
+def test_continuous_greedy_keeps_time_for_rounding() -> None:
+    instance = generate("switch", size="tiny", seed=0)
+    spec = HEURISTICS.get("continuous-greedy")
+    with counting_looks():
+        outcome = run(spec, instance, rng=np.random.default_rng(0), time_limit=30.0)
+    assert outcome.stop_reason is StopReason.TIME_LIMIT
+    assert outcome.placement is not None
+    assert evaluate(instance, outcome.placement).saving_ms > 0.0
 
 
 @given(instances(max_rows=30))
