@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.instructions.calls import Arguments
@@ -27,6 +28,9 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
 }
 """Variables of the processes in which kernels are compiled and counted."""
+
+HALVES = ("0/2", "1/2")
+"""Parts of the kernels that are compiled side by side, before anything is counted."""
 
 LEAST = 50_000
 """Shorter calls are left out: what Python does around them would count."""
@@ -69,7 +73,8 @@ def count_instructions(calls: dict[str, Arguments], cache: Path) -> dict[str, in
         path = folder / "calls.pickle"
         path.write_bytes(pickle.dumps(calls, protocol=5))  # which keeps arrays read-only
         replay = (sys.executable, "-m", "bench.instructions.replay", str(path))
-        _run(replay, environment)  # compiles
+        with ThreadPoolExecutor(len(HALVES)) as pool:
+            list(pool.map(lambda half: _run((*replay, half), environment), HALVES))
         _run((*VALGRIND, f"--callgrind-out-file={folder / 'counts'}", *replay), environment)
         counts = dict(_read(file) for file in folder.glob("counts.*"))
     missing = sorted({NOTHING, *calls} - set(counts))

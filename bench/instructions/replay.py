@@ -1,4 +1,4 @@
-"""Replays recorded calls of kernels: ``python -m bench.instructions.replay CALLS``.
+"""Replays recorded calls of kernels: ``python -m bench.instructions.replay CALLS [PART]``.
 
 The child of :mod:`bench.instructions.callgrind`. Without valgrind it compiles the kernels into the
 cache and ends; under valgrind each call is counted by itself, and nothing else is.
@@ -79,5 +79,16 @@ def replay(calls: dict[str, Arguments]) -> None:
         valgrind.ask(_DUMP_AT, name.encode())
 
 
+def part_of(calls: dict[str, Arguments], part: str) -> dict[str, Arguments]:
+    """Return every n-th call from the i-th on, for ``i/n``.
+
+    >>> list(part_of({"a": (), "b": (), "c": ()}, "1/2"))
+    ['b']
+    """
+    first, step = map(int, part.split("/"))
+    return dict(list(calls.items())[first::step])
+
+
 if __name__ == "__main__":
-    replay(pickle.loads(Path(sys.argv[1]).read_bytes()))
+    read = pickle.loads(Path(sys.argv[1]).read_bytes())
+    replay(part_of(read, sys.argv[2]) if len(sys.argv) > 2 else read)

@@ -153,7 +153,8 @@ def test_what_counting_costs_is_taken_off(tmp_path, monkeypatch):
     monkeypatch.setattr(callgrind, "_run", pretend)
     calls = dict.fromkeys((IS_CONCAVE, "instances.kernels.short"), ())
     assert count_instructions(calls, tmp_path) == {IS_CONCAVE: 60_000}
-    assert [line[0] for line in written] == [sys.executable, "valgrind"]  # compiled before
+    assert [line[0] for line in written] == [sys.executable, sys.executable, "valgrind"]
+    assert {line[-1] for line in written[:2]} == {"0/2", "1/2"}  # compiled before
 
 
 def test_a_child_that_fails_says_so(tmp_path, monkeypatch):
