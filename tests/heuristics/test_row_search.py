@@ -12,6 +12,7 @@ from heuristics.kernels import wanted_weight
 from heuristics.row_sample import sampled
 from heuristics.row_search import RowSearch, improved_on_rows, is_large
 from instances.deadline import Deadline, counting_looks
+from instances.errors import InputError
 from instances.evaluation import evaluate
 from instances.families import generate
 from instances.placement import Placement
@@ -170,6 +171,11 @@ def test_the_same_for_a_seed_and_any_number_of_threads() -> None:
     for threads in (1, 2, 5):
         again = improved(instance, sample_rows=60, seed=7, threads=threads)
         np.testing.assert_array_equal(first, again)
+
+
+def test_no_threads_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^threads: 0 is not a whole number >= 1$"):
+        solve("improve", generate("tiny", size="tiny", seed=0), threads=0)
 
 
 @pytest.mark.parametrize("looks", [0, 1, 2, 5, 20, 100, 300])
