@@ -36,7 +36,7 @@ WITHOUT_KERNELS = ("milp", "cp-sat", "brute-force", "lp-rounding")
 """Beginnings of names of methods whose work is done by solvers, or by Python."""
 
 ON_SMALL = {
-    "gpt-oss": ("successive-hull", "improve"),
+    "gpt-oss": ("load-balance", "server-set"),
     "mixtral": ("successive-dp", "layer-generation", "server-set", "column-enumeration"),
     "switch": ("greedy", "successive-hull", "continuous-greedy"),
     "mixed": ("successive-dp", "layer-generation"),
@@ -94,7 +94,9 @@ def methods_on_larger_instances() -> None:
 
 def local_search() -> None:
     """Exchange single experts and whole clauses."""
-    _placed(generate("gpt-oss", size="small", seed=0), "successive-hull")
+    instance = generate("gpt-oss", size="small", seed=0)
+    for name in ("successive-hull", "improve"):
+        _placed(instance, name, **FEWER.get(name, {}))
     _placed(generate("set-union-knapsack", size="medium", seed=0), "successive-hull")
 
 
