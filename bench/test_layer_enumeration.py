@@ -18,7 +18,7 @@ from instances.registry import run
 from instances.result import Outcome
 from instances.routing import MIXTRAL_LIKE
 
-LIMIT_S = 60.0
+LIMIT_S = 20.0
 
 
 @functools.cache
