@@ -9,9 +9,10 @@ from formulations.bounds.credits import Credits
 from formulations.bounds.server_set_kernels import best_labels, label_worths, mix_labels
 from instances.parallel import mapped
 
-_NEWTON_STEPS = 4
-_NEWTON_CLOSE = 1e-3
-"""Prices are good enough for steps when each storage is used up to this share of the largest."""
+_NEWTON_STEPS, _MOST_NEWTON_STEPS = 4, 40
+_NEWTON_CLOSE, _NEWTON_NEAR = 1e-3, 3e-2
+"""Prices are good enough for steps when each storage is used up to this share of the largest: the
+first one, or the second after some steps."""
 
 _PRICE_STEPS = 12
 """Subgradient steps in the prices for each value."""
@@ -151,13 +152,20 @@ class Labels:
         slope = self._credits.sizes * self._typical / scale
         before = np.zeros_like(storage) if paid is None else paid / self._typical
         price = self.price / self._typical
-        for attempt in range(_NEWTON_STEPS):
-            self._mix_at(pull, scale, sizes, slope, before + length * price)
+        known, best = price, math.inf  # what prices are worth: to be minimised, convex
+        for attempt in range(_MOST_NEWTON_STEPS):
+            worth = self._mix_at(pull, scale, sizes, slope, before + length * price)
+            worth += length * float(price @ storage)
             excess = self._used.sum(axis=0) - storage
             free = (price > 0.0) | (excess > 0.0)
-            is_close = np.abs(excess[free]).max(initial=0.0) <= _NEWTON_CLOSE * storage.max()
-            if is_close or attempt == _NEWTON_STEPS - 1:
+            farthest = np.abs(excess[free]).max(initial=0.0) / storage.max()
+            close = _NEWTON_CLOSE if attempt < _NEWTON_STEPS - 1 else _NEWTON_NEAR
+            if farthest <= close or attempt == _MOST_NEWTON_STEPS - 1:
                 break
+            if worth > best:  # too far: half of the last step
+                price = 0.5 * (known + price)
+                continue
+            known, best = price, worth
             curvature = length * self._curvature.sum(axis=0)[np.ix_(free, free)]
             ridge = 1e-9 * (1.0 + float(np.trace(curvature)))
             curvature = curvature + ridge * np.eye(curvature.shape[0])
@@ -183,14 +191,14 @@ class Labels:
         sizes: NDArray[np.float64],
         slope: NDArray[np.float64],
         price: NDArray[np.float64],
-    ) -> None:
+    ) -> float:
         masks, fits = self._credits.groups.masks, self._credits.fits
         self._used[:] = 0.0
         self._curvature[:] = 0.0
 
-        def mix(part: tuple[int, int, int]) -> None:
+        def mix(part: tuple[int, int, int]) -> float:
             p, begin, end = part
-            mix_labels(
+            earned = mix_labels(
                 begin,
                 end,
                 pull,
@@ -205,5 +213,6 @@ class Labels:
                 self._used[p],
                 self._curvature[p],
             )
+            return float(earned)
 
-        mapped(mix, self._parts, self._threads)
+        return sum(mapped(mix, self._parts, self._threads))

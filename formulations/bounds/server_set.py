@@ -198,8 +198,10 @@ def _shift(
     paid = float((labels.on @ labels.price) @ credits.sizes)
     scale = np.full(credits.experts.size, paid / max(1.0, float(labels.on.sum())))
     scale += _SPECK * credits.total
+    labels.price = search.price  # these credits' own
     chosen = np.zeros_like(credit)
     direction = np.zeros_like(credit)
+    recent = np.zeros_like(credit)
     best, best_total = credit, math.inf
     caution = 1.0
     time_left = max(search.deadline.remaining, 1e-9)
@@ -221,8 +223,15 @@ def _shift(
         search.lower(bound, credit, labels.best_price)
         if bound < best_total:
             best, best_total = credit, bound
+        recent += credit
         if step % _ROUNDINGS == _ROUNDINGS - 1 or step == steps - 1:
             search.round(labels.on)
+            # bounds are convex in the credits, and steps go back and forth
+            mean = np.where(tables.free, np.rint(recent / (step % _ROUNDINGS + 1)), credit)
+            recent[:] = 0.0
+            gained = tables.value(mean, np.zeros_like(chosen))
+            labels.look_at(mean)
+            search.lower(gained + labels.value(), mean, labels.best_price)
         direction = _INERTIA * direction + (1.0 - _INERTIA) * (labels.met - chosen)
         stays = ((credit <= 0.0) & (direction > 0.0)) | ((credit >= most) & (direction < 0.0))
         allowed = np.where(stays, 0.0, direction)

@@ -126,12 +126,13 @@ def mix_labels(
     on: NDArray[np.float64],
     used: NDArray[np.float64],
     curvature: NDArray[np.float64],
-) -> None:
+) -> float:
     """Mix labels with probabilities in proportion to exp(worth / scale - slope * prices).
 
     The worth of a label is that of its credits ``pull[x, s]``, as in label_worths. Fills the
     probabilities that a set is met and that a server stores an expert, (X, S) and (X, N), and adds
-    the bytes used, and their derivative in the prices with the sign changed.
+    the bytes used, and their derivative in the prices with the sign changed. Returns the convex
+    function of the prices whose derivative is the bytes used with the sign changed.
     """
     num_servers = price.shape[0]
     num_labels = 1 << num_servers
@@ -140,6 +141,7 @@ def mix_labels(
     add_up_costs(cost, price)
     within = np.empty(num_labels)
     height = np.empty(num_labels)
+    earned = 0.0
     for x in range(begin, end):
         within[:] = 0.0
         for s in range(masks.shape[0]):
@@ -162,6 +164,7 @@ def mix_labels(
             likely = above > _NEGLIGIBLE and t & barred == 0
             within[t] = math.exp(above) if likely else 0.0
             total += within[t]
+        earned += sizes[x] / slope[x] * (top + math.log(total))
         for t in range(num_labels):
             within[t] /= total
         sum_over_subsets(within, num_servers)
@@ -177,6 +180,7 @@ def mix_labels(
                 change = (both - on[x, n] * on[x, k]) * sizes[x] * slope[x]
                 curvature[n, k] += change
                 curvature[k, n] += change
+    return earned
 
 
 @njit(cache=True)

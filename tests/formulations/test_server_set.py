@@ -257,6 +257,18 @@ def test_parts_for_threads_cut_between_layers_and_change_nothing(
     assert outcomes[0].bound_saving_ms == pytest.approx(alone.bound_saving_ms, rel=1e-3)
 
 
+@pytest.mark.parametrize("start", [0.01, 1.0, 30.0])
+def test_mixed_labels_use_the_storage_wherever_prices_start(start: float) -> None:
+    credits = parts(generate("gpt-oss", size="small", seed=0))[1]
+    labels = Labels(credits)
+    credit = credits.split(np.random.default_rng(0).normal(size=credits.alone.shape))
+    scale = np.full(credits.experts.size, 0.01 * credit.sum() / credits.experts.size)
+    labels.price = labels.price * start
+    labels.mix(credit, scale)
+    storage = credits.groups.capacity_bytes
+    assert np.abs(labels.used - storage).max() < 0.03 * storage.max()
+
+
 def test_longer_searches_do_not_lose_their_way() -> None:
     """Repulsions grow with every step, far beyond what one exponential can hold."""
     instance = generate("gpt-oss", size="tiny", seed=0)
