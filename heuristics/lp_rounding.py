@@ -298,12 +298,14 @@ def _remark(value_ms: float, bound_ms: float, lost_ms: float) -> str:
 
 def _supports(instance: Instance) -> str | None:
     reason = why_not_coverage(instance)
-    if reason is None and (clauses := most_clauses(instance)) > MAX_CLAUSES:
-        reason = (
-            f"up to {clauses} clauses (rows x servers in reach), each a row of the LP; the limit "
-            f"is {MAX_CLAUSES}"
-        )
-    return reason
+    if reason is not None:
+        return reason
+    # clauses of one expert and one server set are one
+    merged = (2**instance.num_servers - 1) * instance.num_experts
+    clauses = min(most_clauses(instance), merged)
+    if clauses > MAX_CLAUSES:
+        return f"up to {clauses} clauses, each a row of the LP; the limit is {MAX_CLAUSES}"
+    return None
 
 
 def _ratio(instance: Instance) -> float | None:
