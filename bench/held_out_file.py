@@ -10,7 +10,6 @@ from typing import Any
 from bench.studies import Cache, Measurement, Plan, Study
 from instances.errors import InputError
 from instances.fields import (
-    decode_json,
     join,
     require_fields,
     require_integer,
@@ -19,7 +18,7 @@ from instances.fields import (
     require_number,
     show,
 )
-from instances.files import read_bytes, write_atomically
+from instances.files import read_document, write_atomically
 from instances.simulation.held_out import SPLITS
 
 FORMAT, VERSION = "moeplace/held-out", 1
@@ -54,10 +53,7 @@ def read_studies(path: str | os.PathLike[str]) -> list[Study]:
     InputError
         Names the file, the field and the value that is wrong.
     """
-    try:
-        return _from_dict(decode_json(read_bytes(path)))
-    except InputError as error:
-        raise error.in_file(os.fspath(path)) from None
+    return read_document(path, _from_dict)
 
 
 def _from_dict(content: object) -> list[Study]:

@@ -255,36 +255,16 @@ def _draw_curves(layout: Layout, title: str, shown: pd.DataFrame) -> Canvas:
     seconds = np.maximum(LEAST_SECONDS, shown["seconds"].to_numpy(dtype=np.float64))
     labels = sorted(set(shown["label"]))
     names = {label: shorten(label, layout.label_letters) for label in labels}
-    direct = layout is not NARROW  # names at the ends of the lines, where there is room for them
-    widest = max(text_width(name, layout.font) for name in names.values())
-    left_end, right_end, x_ticks = log_axis(sizes)
-    bottom_end, top_end, y_ticks = log_axis(seconds)
-    left = max(text_width(seconds_tick(tick), layout.font) for tick in y_ticks) + 14
-    row = 1.35 * layout.font
-    canvas = Canvas(
+    canvas, row = time_canvas(
         layout,
-        height=max(320, row * len(labels)) if direct else 240,
-        left=left,
-        right=widest + 26 if direct else 16,
-        above=1.6 * layout.font,
-        bottom=3.6 * layout.font
-        + (0 if direct else 1.2 * layout.font + legend_height(layout, list(names.values()))),
-        title=title,
+        title,
+        sizes,
+        seconds,
+        list(names.values()),
+        across="size of the instance, clauses",
+        above="time",
     )
     axes = canvas.axes
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(left_end, right_end)
-    axes.set_ylim(bottom_end, top_end)
-    axes.xaxis.set_major_locator(FixedLocator(x_ticks))
-    axes.yaxis.set_major_locator(FixedLocator(y_ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_text(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds_tick(value)))
-    axes.grid(linewidth=0.8)
-    axes.set_xlabel("size of the instance, clauses")
-    canvas.note_above("time")
     groups = np.round(3 * np.log10(sizes)).astype(np.int64)
     ends = []
     keys = []
@@ -319,14 +299,77 @@ def _draw_curves(layout: Layout, title: str, shown: pd.DataFrame) -> Canvas:
         axes.add_line(line)
         keys.append(line)
         ends.append((label, x[-1], y[-1], colour))
-    if direct:
-        label_ends(canvas, names, ends, row)
-    else:
-        canvas.add_legend(keys, below=4 * layout.font)
+    name_lines(canvas, names, ends, keys, row)
     return canvas
 
 
-def label_ends(
+def time_canvas(
+    layout: Layout,
+    title: str,
+    sizes: NDArray[np.float64],
+    seconds: NDArray[np.float64],
+    names: list[str],
+    *,
+    across: str,
+    above: str,
+) -> tuple[Canvas, float]:
+    """Prepare a canvas for times against sizes, both logarithmic; returns a name's height, too.
+
+    With room for the names of the lines at their ends, or below in a narrow layout.
+    """
+    direct = _names_at_ends(layout)
+    widest = max(text_width(name, layout.font) for name in names)
+    left_end, right_end, x_ticks = _log_axis(sizes)
+    bottom_end, top_end, y_ticks = _log_axis(seconds)
+    left = max(text_width(seconds_tick(tick), layout.font) for tick in y_ticks) + 14
+    row = 1.35 * layout.font
+    canvas = Canvas(
+        layout,
+        height=max(320, row * len(names)) if direct else 240,
+        left=left,
+        right=widest + 26 if direct else 16,
+        above=1.6 * layout.font,
+        bottom=3.6 * layout.font
+        + (0 if direct else 1.2 * layout.font + legend_height(layout, names)),
+        title=title,
+    )
+    axes = canvas.axes
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(left_end, right_end)
+    axes.set_ylim(bottom_end, top_end)
+    axes.xaxis.set_major_locator(FixedLocator(x_ticks))
+    axes.yaxis.set_major_locator(FixedLocator(y_ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_text(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds_tick(value)))
+    axes.grid(linewidth=0.8)
+    axes.set_xlabel(across)
+    canvas.note_above(above)
+    return canvas, row
+
+
+def name_lines(
+    canvas: Canvas,
+    names: dict[str, str],
+    ends: list[tuple[str, float, float, str]],
+    keys: list[Line2D],
+    row: float,
+) -> None:
+    """Name lines at their ends, or in a legend in a narrow layout."""
+    if _names_at_ends(canvas.layout):
+        _label_ends(canvas, names, ends, row)
+    else:
+        canvas.add_legend(keys, below=4 * canvas.layout.font)
+
+
+def _names_at_ends(layout: Layout) -> bool:
+    """Tell whether there is room for names at the ends of lines."""
+    return layout is not NARROW
+
+
+def _label_ends(
     canvas: Canvas,
     names: dict[str, str],
     ends: Sequence[tuple[str, float, float, str]],
@@ -373,7 +416,7 @@ def seconds_tick(seconds: float) -> str:
     return f"{count_text(round(seconds))} s"
 
 
-def log_axis(values: NDArray[np.float64]) -> tuple[float, float, list[float]]:
+def _log_axis(values: NDArray[np.float64]) -> tuple[float, float, list[float]]:
     """Return the ends of a logarithmic axis and its ticks: at least two powers of ten."""
     low, high = float(values.min()) / 1.4, float(values.max()) * 1.4
     first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))

@@ -12,7 +12,7 @@ import secrets
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from instances.archive import instance_from_archive, write_archive
 from instances.documents import (
@@ -35,6 +35,7 @@ __all__ = [
     "placement_from_dict",
     "placement_to_dict",
     "read_bytes",
+    "read_document",
     "read_instance",
     "read_json",
     "read_placement",
@@ -43,6 +44,8 @@ __all__ = [
     "write_json",
     "write_placement",
 ]
+
+T = TypeVar("T")
 
 StrPath = str | os.PathLike[str]
 
@@ -143,6 +146,20 @@ def read_json(path: StrPath) -> Any:
     data = read_bytes(path)
     try:
         return decode_json(_decompressed(data, suffix))
+    except InputError as error:
+        raise error.in_file(os.fspath(path)) from None
+
+
+def read_document(path: StrPath, decode: Callable[[Any], T]) -> T:
+    """Read a JSON file and return what ``decode`` makes of its content.
+
+    Raises
+    ------
+    InputError
+        Names the file, the field and the value that is wrong.
+    """
+    try:
+        return decode(decode_json(read_bytes(path)))
     except InputError as error:
         raise error.in_file(os.fspath(path)) from None
 

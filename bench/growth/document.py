@@ -12,7 +12,6 @@ from bench.environment import Environment
 from bench.growth.shapes import AXES, SHAPES
 from instances.errors import InputError
 from instances.fields import (
-    decode_json,
     join,
     require_fields,
     require_integer,
@@ -22,7 +21,7 @@ from instances.fields import (
     require_object,
     show,
 )
-from instances.files import read_bytes, write_atomically
+from instances.files import read_document, write_atomically
 
 FORMAT, VERSION = "moeplace/growth", 1
 KINDS = ("step", "heuristic", "exact", "bound")
@@ -153,10 +152,7 @@ def read_growth(path: str | os.PathLike[str]) -> Growth:
     InputError
         Names the file, the field and the value that is wrong.
     """
-    try:
-        return _from_dict(decode_json(read_bytes(path)))
-    except InputError as error:
-        raise error.in_file(os.fspath(path)) from None
+    return read_document(path, _from_dict)
 
 
 _KIND_OF = {"tasks": Measured, "points": Point, "ends": End}

@@ -4,27 +4,23 @@ from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.drawing import (
     INK,
     MARKERS,
     MUTED,
-    NARROW,
     SERIES,
     Canvas,
     Drawing,
     Layout,
-    legend_height,
     render,
     shorten,
-    text_width,
 )
-from bench.formats import count_text, plural
+from bench.formats import plural
 from bench.growth.document import Growth
 from bench.growth.shapes import AXES
 from bench.growth.table import STEEP, AxisTable, Row, arrange
-from bench.plots import label_ends, log_axis, seconds_tick
+from bench.plots import name_lines, time_canvas
 
 DRAWINGS = tuple(f"growth-{axis}" for axis in AXES)
 """Names of the drawings that a study may give."""
@@ -78,36 +74,16 @@ def _title(table: AxisTable, rows: list[Row]) -> str:
 
 def _draw(layout: Layout, title: str, table: AxisTable, rows: list[Row]) -> Canvas:
     names = {row.task.name: shorten(row.task.name, layout.label_letters) for row in rows}
-    direct = layout is not NARROW  # names at the ends of the lines, where there is room for them
-    widest = max(text_width(name, layout.font) for name in names.values())
-    left_end, right_end, x_ticks = log_axis(np.array([p.size for r in rows for p in r.points]))
-    bottom_end, top_end, y_ticks = log_axis(np.array([p.cpu_s for r in rows for p in r.points]))
-    left = max(text_width(seconds_tick(tick), layout.font) for tick in y_ticks) + 14
-    height = 1.35 * layout.font
-    canvas = Canvas(
+    canvas, height = time_canvas(
         layout,
-        height=max(320, height * len(rows)) if direct else 240,
-        left=left,
-        right=widest + 26 if direct else 16,
-        above=1.6 * layout.font,
-        bottom=3.6 * layout.font
-        + (0 if direct else 1.2 * layout.font + legend_height(layout, list(names.values()))),
-        title=title,
+        title,
+        np.array([float(p.size) for r in rows for p in r.points]),
+        np.array([p.cpu_s for r in rows for p in r.points]),
+        list(names.values()),
+        across=table.words,
+        above="processor time",
     )
     axes = canvas.axes
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(left_end, right_end)
-    axes.set_ylim(bottom_end, top_end)
-    axes.xaxis.set_major_locator(FixedLocator(x_ticks))
-    axes.yaxis.set_major_locator(FixedLocator(y_ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_text(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds_tick(value)))
-    axes.grid(linewidth=0.8)
-    axes.set_xlabel(table.words)
-    canvas.note_above("processor time")
     keys, ends = [], []
     for number, row in enumerate(sorted(rows, key=lambda row: row.task.name)):
         colours = (INK, MUTED, *SERIES) if row.task.kind in ("step", "exact") else SERIES
@@ -125,8 +101,5 @@ def _draw(layout: Layout, title: str, table: AxisTable, rows: list[Row]) -> Canv
         keys.append(line)
         last = row.points[-1]
         ends.append((row.task.name, float(last.size), last.cpu_s, colour))
-    if direct:
-        label_ends(canvas, names, ends, height)
-    else:
-        canvas.add_legend(keys, below=4 * layout.font)
+    name_lines(canvas, names, ends, keys, height)
     return canvas

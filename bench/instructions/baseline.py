@@ -9,7 +9,6 @@ from typing import Any
 
 from instances.errors import InputError
 from instances.fields import (
-    decode_json,
     join,
     require_fields,
     require_integer,
@@ -18,7 +17,7 @@ from instances.fields import (
     require_object,
     show,
 )
-from instances.files import read_bytes, write_atomically
+from instances.files import read_document, write_atomically
 
 FORMAT, VERSION = "moeplace/instructions", 1
 TOLERANCE = 0.10
@@ -107,10 +106,7 @@ def read_baseline(path: str | os.PathLike[str]) -> Baseline:
     InputError
         Names the file, the field and the value that is wrong.
     """
-    try:
-        return _from_dict(decode_json(read_bytes(path)))
-    except InputError as error:
-        raise error.in_file(os.fspath(path)) from None
+    return read_document(path, _from_dict)
 
 
 def _from_dict(content: object) -> Baseline:
