@@ -14,6 +14,7 @@ import pickle
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -80,13 +81,22 @@ class PackedInstance:
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait: a process that is half started would print a traceback of its own."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: a process that is half started would print a traceback of its own.
+
+    Blocking the signal would not do: another thread may get it, and its handler runs in this one.
+    """
+    if threading.current_thread() is not threading.main_thread():  # never interrupted
+        yield
+        return
+    late: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: late.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+        if late:
+            signal.raise_signal(signal.SIGINT)
 
 
 class SandboxedSolve:
@@ -163,7 +173,7 @@ class SandboxedSolve:
         self._threads = 1
         self._connected = True
         try:
-            with _uninterrupted():
+            with uninterrupted():
                 self._process.start()
             self._deadline = time.monotonic() + SETUP_LIMIT_S
         except BaseException:

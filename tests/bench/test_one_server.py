@@ -39,5 +39,5 @@ def test_a_pass_is_as_good_as_exact_tables(family: str, seed: int) -> None:
     outcome = run(HEURISTICS.get("successive-dp"), instance, rng=np.random.default_rng(0))
     assert outcome.placement is not None
     known = evaluate(instance, outcome.placement).saving_ms
-    found = exact_pass(instance, clauses, server_order(instance, clauses, None))
+    found = exact_pass(instance, clauses, server_order(instance, None))
     assert found == pytest.approx(known, rel=1e-9)

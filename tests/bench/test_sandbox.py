@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -331,3 +332,27 @@ def test_warm_up_instances_differ_in_what_matters() -> None:
         for instance in warmup_instances()
     }
     assert len(kinds) >= 5
+
+
+def test_ctrl_c_waits_until_a_process_has_started() -> None:
+    """Also where another thread gets the signal."""
+    stop = threading.Event()
+    helper = threading.Thread(target=stop.wait)
+    helper.start()
+    before = signal.getsignal(signal.SIGINT)
+    passed = []
+
+    def start() -> None:
+        with sandbox.uninterrupted():
+            signal.pthread_kill(helper.ident or 0, signal.SIGINT)
+            time.sleep(0.1)  # its handler would have run here
+            passed.append(True)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    finally:
+        stop.set()
+        helper.join()
+    assert passed
+    assert signal.getsignal(signal.SIGINT) is before
