@@ -137,7 +137,7 @@ class Steps(NamedTuple):
     offsets: NDArray[np.int64]
     bits: NDArray[np.int32]
     keys: NDArray[np.uint64]
-    slots: NDArray[np.int64]
+    slots: NDArray[np.int32]
 
 
 @njit(cache=True)
@@ -149,10 +149,11 @@ def _with_room(steps: Steps, count: int, more: int, more_bits: int) -> Steps:
         weight = _longer(weight, count, size)
         keys = _longer(keys, count, size)
         offsets = _longer(offsets, count + 1, size + 1)
+    if 2 * (count + more) > slots.shape[0]:  # no larger: it should stay in the cache
         table = 16
-        while table < 2 * size:
+        while table < 2 * (count + more):
             table *= 2
-        slots = np.full(table, -1, np.int64)
+        slots = np.full(table, -1, np.int32)
         last = np.uint64(table - 1)
         for known in range(count):
             slot = keys[known] & last
@@ -211,7 +212,7 @@ def layer_steps(
         np.zeros(1, np.int64),
         np.empty(0, np.int32),
         np.empty(0, np.uint64),
-        np.empty(0, np.int64),
+        np.empty(0, np.int32),
     )
     count = 0
     batch_rows = max(1, _BATCH // (most * top_k))
