@@ -13,7 +13,7 @@ from instances.deadline import Deadline
 from instances.placement import Placement
 from instances.problem import Instance
 from instances.registry import Algorithm
-from instances.structure.server_problem import LayerRows, ServerProblem
+from instances.structure.server_problem import LayerRows, ServerProblem, savings_against_cloud
 
 
 def random_fill(
@@ -41,10 +41,7 @@ def popularity(
     most-popular caching.
     """
     del rng, time_limit  # one pass over the rows
-    cloud, local = instance.cloud_latency_ms[:, None], instance.local_latency_ms[:, None]
-    reached = np.minimum(instance.latency_ms, cloud)
-    behind_local = np.maximum(cloud, local) - np.maximum(reached, local)
-    return _fill_by_score(instance, requested(instance, cloud - reached, behind_local))
+    return _fill_by_score(instance, requested(instance, *savings_against_cloud(instance)))
 
 
 def local_popularity(

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from heuristics.row_sample import sampled
 from heuristics.search import Stored
-from heuristics.successive import HULL_BINS, CurvesOf, best_response, server_order
+from heuristics.successive import HULL_BINS, server_order
 from instances.deadline import Deadline
 from instances.evaluation import evaluate
 from instances.placement import Placement
 from instances.problem import Instance
-from instances.structure.server_problem import LayerRows
+from instances.structure.server_problem import CurvesOf, LayerRows, best_response
 from instances.structure.tables import hull_curves, modular_curves
 
 CLAUSE_ENTRIES = 4_000_000

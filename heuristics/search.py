@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from heuristics.successive import HULL_BINS, CurvesOf, best_response
+from heuristics.successive import HULL_BINS
 from heuristics.swap_kernels import tabu_swaps
 from instances.deadline import Deadline
 from instances.placement import Placement
@@ -13,7 +13,7 @@ from instances.problem import Instance
 from instances.structure.clauses import Clauses
 from instances.structure.curves import Curve
 from instances.structure.joint import Combination, JointLayer, layer_options, stored_by
-from instances.structure.server_problem import LayerRows, ServerProblem
+from instances.structure.server_problem import CurvesOf, LayerRows, ServerProblem, best_response
 from instances.structure.tables import (
     LayerPart,
     exact_curves,

@@ -1,8 +1,7 @@
 """Successive decomposition: servers one after the other, each solved given the earlier ones."""
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +10,20 @@ from heuristics.ejection import EjectionSearch, affordable_cycles, may_afford_cy
 from heuristics.packing import SHORT, Effort, PackingSearch
 from instances.deadline import Deadline
 from instances.errors import InputError
-from instances.parallel import mapped, require_threads
+from instances.parallel import require_threads
 from instances.placement import Placement
 from instances.problem import MAX_BYTES, Instance
 from instances.registry import Algorithm, Guarantee
 from instances.result import Outcome, StopReason
 from instances.structure.clauses import build_clauses
-from instances.structure.curves import Curve, add_all
-from instances.structure.server_problem import LayerRows, ServerProblem, servers_by_worth
+from instances.structure.curves import Curve
+from instances.structure.server_problem import (
+    CurvesOf,
+    LayerRows,
+    ServerProblem,
+    best_response,
+    servers_by_worth,
+)
 from instances.structure.tables import (
     MAX_TABLE_EXPERTS,
     LayerPart,
@@ -38,9 +43,6 @@ _CHAIN_STEPS = 2e7
 
 _PACKING = Effort(50_000_000, 10_000)
 """The same for the search over whole clauses, where clauses are long and few."""
-
-CurvesOf = Callable[[LayerPart, int], list[Curve]]
-"""What storage up to a capacity buys in one layer, as curves to be added."""
 
 
 def successive_dp(
@@ -258,38 +260,6 @@ def _one_server_after_the_other(
             threads=threads,
         )
     return stored
-
-
-def best_response(
-    rows: LayerRows,
-    stored: NDArray[np.bool_],
-    server: int,
-    curves_of: CurvesOf,
-    deadline: Deadline,
-    *,
-    num_bins: int | None = None,
-    threads: int = 1,
-) -> NDArray[np.bool_]:
-    """Return the experts that gain most on one server while the others stay as they are; bool (X,).
-
-    As exact as the curves are; ``num_bins`` as in :func:`~instances.structure.curves.add`. When
-    time is up, layers that were not reached are left out.
-    """
-    instance = rows.instance
-    capacity = int(instance.capacity_bytes[server])
-    problem = ServerProblem(rows, stored, server)
-
-    def curves_of_layer(layer: int) -> list[Curve]:
-        if deadline.passed:
-            return []
-        return curves_of(problem.layer(layer), capacity)
-
-    curves = chain.from_iterable(mapped(curves_of_layer, range(instance.num_layers), threads))
-    total = add_all(list(curves), capacity, deadline, num_bins=num_bins)
-    chosen = np.zeros(instance.num_experts, dtype=np.bool_)
-    for experts in total.choices(len(total) - 1):
-        chosen[experts] = True
-    return chosen
 
 
 def server_order(instance: Instance, order: Sequence[str] | None) -> list[int]:

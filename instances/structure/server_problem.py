@@ -6,12 +6,17 @@ layer by layer, and a layer's steps are merged by the experts that they need (do
 section 3).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from instances.deadline import Deadline
+from instances.parallel import mapped
 from instances.problem import Instance
+from instances.structure.curves import Curve, add_all
 from instances.structure.server_kernels import (
     Demand,
     grouped,
@@ -20,6 +25,9 @@ from instances.structure.server_kernels import (
     rates_of_users,
 )
 from instances.structure.tables import LayerPart
+
+CurvesOf = Callable[[LayerPart, int], list[Curve]]
+"""What storage up to a capacity buys in one layer, as curves to be added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,6 +112,38 @@ class ServerProblem:
         )
 
 
+def best_response(
+    rows: LayerRows,
+    stored: NDArray[np.bool_],
+    server: int,
+    curves_of: CurvesOf,
+    deadline: Deadline,
+    *,
+    num_bins: int | None = None,
+    threads: int = 1,
+) -> NDArray[np.bool_]:
+    """Return the experts that gain most on one server while the others stay as they are; bool (X,).
+
+    As exact as the curves are; ``num_bins`` as in :func:`~instances.structure.curves.add`. When
+    time is up, layers that were not reached are left out.
+    """
+    instance = rows.instance
+    capacity = int(instance.capacity_bytes[server])
+    problem = ServerProblem(rows, stored, server)
+
+    def curves_of_layer(layer: int) -> list[Curve]:
+        if deadline.passed:
+            return []
+        return curves_of(problem.layer(layer), capacity)
+
+    curves = chain.from_iterable(mapped(curves_of_layer, range(instance.num_layers), threads))
+    total = add_all(list(curves), capacity, deadline, num_bins=num_bins)
+    chosen = np.zeros(instance.num_experts, dtype=np.bool_)
+    for experts in total.choices(len(total) - 1):
+        chosen[experts] = True
+    return chosen
+
+
 def servers_by_worth(instance: Instance) -> list[int]:
     """Return server indices, those first that would gain most if they alone stored everything."""
     free, held_back = rates_of_users(
@@ -116,8 +156,17 @@ def servers_by_worth(instance: Instance) -> list[int]:
         instance.local_offsets,
         instance.local_experts,
     )
+    saved, saved_behind_local = savings_against_cloud(instance)
+    worth = free @ saved
+    worth += held_back @ saved_behind_local
+    return [int(n) for n in np.argsort(-worth, kind="stable")]
+
+
+def savings_against_cloud(instance: Instance) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what each server saves each user against the cloud, ms; twice float64 (U, N).
+
+    The second is for rows that wait for an expert on the device, too.
+    """
     cloud, local = instance.cloud_latency_ms[:, None], instance.local_latency_ms[:, None]
     reached = np.minimum(instance.latency_ms, cloud)
-    worth = free @ (cloud - reached)
-    worth += held_back @ (np.maximum(cloud, local) - np.maximum(reached, local))
-    return [int(n) for n in np.argsort(-worth, kind="stable")]
+    return cloud - reached, np.maximum(cloud, local) - np.maximum(reached, local)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from heuristics import HEURISTICS
-from heuristics.successive import best_response
 from instances.deadline import Deadline
 from instances.errors import InputError
 from instances.evaluation import evaluate
@@ -14,7 +13,7 @@ from instances.placement import Placement
 from instances.problem import Instance, Model
 from instances.registry import run
 from instances.result import StopReason
-from instances.structure.server_problem import LayerRows
+from instances.structure.server_problem import LayerRows, best_response
 from instances.structure.tables import exact_curves
 from tests.heuristics.test_baselines import one_layer, solve
 from tests.strategies import random_instance
