@@ -18,7 +18,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from heuristics.greedy_kernels import sift_down
-from instances.structure.kernels import is_local
 
 LANES = 4
 """Servers are padded to a multiple of this, so that a block of them is one vector operation."""
@@ -73,6 +72,13 @@ class Heap(NamedTuple):
     key: NDArray[np.float64]
     pair: NDArray[np.int64]
     gain: NDArray[np.float64]
+
+
+@njit(cache=True)
+def is_local(expert: int, local: NDArray[np.int64]) -> bool:
+    """Tell whether a sorted list has an expert."""
+    rank = np.searchsorted(local, expert)
+    return bool(rank < local.shape[0] and local[rank] == expert)
 
 
 @njit(cache=True)

@@ -6,13 +6,6 @@ from numpy.typing import NDArray
 
 
 @njit(cache=True)
-def is_local(expert: int, local: NDArray[np.int64]) -> bool:
-    """Tell whether a sorted list has an expert."""
-    rank = np.searchsorted(local, expert)
-    return bool(rank < local.shape[0] and local[rank] == expert)
-
-
-@njit(cache=True)
 def gather_rows(
     row_user: NDArray[np.int32],
     row_layer: NDArray[np.int32],
@@ -42,7 +35,8 @@ def gather_rows(
         for h in range(row_offsets[d], row_offsets[d + 1]):
             x = layer_expert_offset[g] + row_experts[h]
             within = x - model_expert_offset[m]
-            if is_local(within, local):
+            rank = np.searchsorted(local, within)
+            if rank < local.shape[0] and local[rank] == within:
                 has_local[d] = True
                 continue
             position = end  # insertion sort: rows are short

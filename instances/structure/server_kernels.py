@@ -14,8 +14,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from instances.structure.kernels import is_local
-
 _ON_DEVICE = -1.0
 """Stands for the wait for an expert on the device, which no server changes."""
 
@@ -93,7 +91,9 @@ def rates_of_users(
         count = 0
         for h in range(row_offsets[d], row_offsets[d + 1]):
             within = np.int64(row_layer[d]) * user_experts[u] + row_experts[h]
-            count += is_local(within, local)
+            rank = np.searchsorted(local, within)
+            if rank < local.shape[0] and local[rank] == within:
+                count += 1
         if count == 0:
             without[u] += row_rate[d]
         elif count < row_offsets[d + 1] - row_offsets[d]:
